@@ -1,0 +1,1 @@
+"""Plates and their digitised images: headers, dates, astrometry, sky footprints."""
