@@ -1,0 +1,148 @@
+-- All sky access. Every query has the one shape that stays fast whatever other indexes and filters
+-- there are: a LATERAL subquery with nothing but q3c_join, fenced by OFFSET 0, filters outside.
+
+-- Detections within a radius of a position.
+CREATE OR REPLACE FUNCTION sky.cone(ra_deg double precision, dec_deg double precision, radius_arcsec double precision)
+RETURNS TABLE (extraction_id bigint, number integer, ra double precision, dec double precision, sep_arcsec double precision)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT c.extraction_id, c.number, c.ra, c.dec, sky.separation_arcsec(ra_deg, dec_deg, c.ra, c.dec)
+    FROM (
+        SELECT d.extraction_id, d.number, d.ra, d.dec
+        FROM vasco.detection AS d
+        WHERE q3c_join(ra_deg, dec_deg, d.ra, d.dec, radius_arcsec / 3600)
+        OFFSET 0
+    ) AS c
+    ORDER BY 5, 1, 2
+$$;
+COMMENT ON FUNCTION sky.cone IS 'Detections within a radius of a position, nearest first';
+
+-- Sources of a catalogue that are within a radius of a position at a given epoch, wherever the
+-- catalogue's own epoch puts them.
+CREATE OR REPLACE FUNCTION sky.neighbours(
+    catalog_name text, ra_deg double precision, dec_deg double precision,
+    radius_arcsec double precision, at_epoch_jyear double precision
+)
+RETURNS TABLE (
+    source_id bigint, ra double precision, dec double precision, mag real,
+    pmra_masyr real, pmdec_masyr real, epoch_jyear real,
+    sep_arcsec double precision, sep_catalog_epoch_arcsec double precision
+)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    -- No star moves faster than Barnard's, 10.4 arcsec/yr.
+    fast_radius double precision := radius_arcsec + 11.0 * abs(at_epoch_jyear - 1954.0);
+BEGIN
+    RETURN QUERY EXECUTE format($query$
+        SELECT n.source_id, n.ra, n.dec, n.mag, n.pmra_masyr, n.pmdec_masyr, n.epoch_jyear, n.sep, n.sep_own
+        FROM (
+            SELECT c.*,
+                sky.separation_at_epoch_arcsec($1, $2, c.ra, c.dec, c.pmra_masyr, c.pmdec_masyr, $4 - c.epoch_jyear) AS sep,
+                sky.separation_arcsec($1, $2, c.ra, c.dec) AS sep_own
+            FROM (
+                SELECT * FROM (
+                    SELECT r.* FROM ref.%1$I AS r
+                    WHERE q3c_join($1, $2, r.ra_j1954, r.dec_j1954, ($3 + sky.slow_padding_arcsec($4)) / 3600)
+                    OFFSET 0
+                ) AS slow
+                WHERE NOT sky.is_fast(slow.pmra_masyr, slow.pmdec_masyr)
+                UNION ALL
+                SELECT r.* FROM ref.%1$I AS r
+                WHERE sky.is_fast(r.pmra_masyr, r.pmdec_masyr)
+                AND q3c_join($1, $2, r.ra_j1954, r.dec_j1954, $5 / 3600)
+            ) AS c
+            OFFSET 0
+        ) AS n
+        WHERE n.sep <= $3
+        ORDER BY n.sep, n.source_id
+    $query$, catalog_name)
+    USING ra_deg, dec_deg, radius_arcsec, at_epoch_jyear, fast_radius;
+END
+$$;
+COMMENT ON FUNCTION sky.neighbours IS 'Sources of a catalogue within a radius of a position at an epoch, nearest first';
+
+-- The nearest counterpart of every detection of an extraction at the plate's epoch. One row per
+-- detection that has one within the radius; ties go to the smaller source_id.
+CREATE OR REPLACE FUNCTION sky.nearest_at_epoch(which_extraction_id bigint, catalog_name text, radius_arcsec double precision)
+RETURNS TABLE (number integer, source_id bigint, sep_arcsec double precision, n_within integer)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    image plate.image;
+    fast_radius double precision;
+BEGIN
+    SELECT i.* INTO STRICT image
+    FROM vasco.extraction AS e JOIN plate.image AS i USING (image_id)
+    WHERE e.extraction_id = which_extraction_id;
+    fast_radius := image.radius_deg * 3600 + radius_arcsec + 11.0 * abs(image.epoch_jyear - 1954.0);
+
+    RETURN QUERY EXECUTE format($query$
+        WITH slow AS (
+            SELECT d.number, n.source_id, n.sep, n.n_within
+            FROM vasco.detection AS d
+            CROSS JOIN LATERAL (
+                SELECT c.source_id, c.sep, count(*) OVER () AS n_within
+                FROM (
+                    SELECT r.source_id, r.pmra_masyr, r.pmdec_masyr,
+                        sky.separation_at_epoch_arcsec(
+                            d.ra, d.dec, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear
+                        ) AS sep
+                    FROM ref.%1$I AS r
+                    WHERE q3c_join(d.ra, d.dec, r.ra_j1954, r.dec_j1954, ($3 + sky.slow_padding_arcsec($2)) / 3600)
+                    OFFSET 0
+                ) AS c
+                WHERE c.sep <= $3 AND NOT sky.is_fast(c.pmra_masyr, c.pmdec_masyr)
+                ORDER BY c.sep, c.source_id
+                LIMIT 1
+            ) AS n
+            WHERE d.extraction_id = $1
+        ),
+        -- The few stars above 100 mas/yr near the image, where they were when it was exposed.
+        fast_star AS MATERIALIZED (
+            SELECT r.source_id, p.ra_deg, p.dec_deg
+            FROM ref.%1$I AS r
+            CROSS JOIN LATERAL sky.propagate(r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear) AS p
+            WHERE sky.is_fast(r.pmra_masyr, r.pmdec_masyr)
+            AND q3c_join($4, $5, r.ra_j1954, r.dec_j1954, $6 / 3600)
+        ),
+        fast AS (
+            SELECT DISTINCT ON (d.number)
+                d.number, f.source_id, sky.separation_arcsec(d.ra, d.dec, f.ra_deg, f.dec_deg) AS sep,
+                count(*) OVER (PARTITION BY d.number) AS n_within
+            FROM fast_star AS f
+            CROSS JOIN LATERAL (
+                SELECT d.extraction_id, d.number, d.ra, d.dec
+                FROM vasco.detection AS d
+                WHERE q3c_join(f.ra_deg, f.dec_deg, d.ra, d.dec, $3 / 3600)
+                OFFSET 0
+            ) AS d
+            WHERE d.extraction_id = $1
+            ORDER BY d.number, sep, f.source_id
+        )
+        SELECT
+            coalesce(s.number, f.number),
+            CASE WHEN coalesce((s.sep, s.source_id) <= (f.sep, f.source_id), f.number IS NULL)
+                THEN s.source_id ELSE f.source_id END,
+            least(s.sep, f.sep),
+            (coalesce(s.n_within, 0) + coalesce(f.n_within, 0))::integer
+        FROM slow AS s FULL JOIN fast AS f USING (number)
+    $query$, catalog_name)
+    USING which_extraction_id, image.epoch_jyear, radius_arcsec, image.ra, image.dec, fast_radius;
+END
+$$;
+COMMENT ON FUNCTION sky.nearest_at_epoch IS
+    'Nearest source of a catalogue per detection of an extraction, at the plate''s epoch, within a radius';
+
+-- The complete look-up of a catalogue that covers a HEALPix cell of order 29, or null.
+CREATE OR REPLACE FUNCTION sky.covering_lookup(catalog_name text, cell bigint)
+RETURNS bigint
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN upper(c.hpx29) > cell THEN c.lookup_id END
+    FROM ref.coverage AS c
+    WHERE c.catalog = catalog_name AND lower(c.hpx29) <= cell
+    ORDER BY lower(c.hpx29) DESC
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION sky.covering_lookup IS 'Complete look-up that covers a HEALPix cell of order 29, or null';

@@ -1,0 +1,140 @@
+-- Match one extraction against one catalogue and store what is new or different.
+
+CREATE OR REPLACE FUNCTION stage.match(which_extraction_id bigint, catalog_name text)
+RETURNS TABLE (matched bigint, clear bigint, unknown bigint, not_covered bigint, written bigint)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    n_written bigint;
+BEGIN
+    WITH found AS MATERIALIZED (
+        SELECT n.*
+        FROM ref.catalog AS c
+        CROSS JOIN LATERAL sky.nearest_at_epoch(which_extraction_id, c.catalog, c.match_radius_arcsec) AS n
+        WHERE c.catalog = catalog_name
+    ),
+    state AS (
+        SELECT
+            d.number,
+            CASE
+                WHEN f.source_id IS NOT NULL THEN 'matched'
+                WHEN l.lookup_id IS NOT NULL THEN 'clear'
+                ELSE 'not_covered'
+            END::vasco.look_state AS state,
+            f.source_id, f.sep_arcsec, coalesce(f.n_within, 0) AS n_within,
+            l.lookup_id, CASE WHEN l.lookup_id IS NOT NULL THEN true END AS lookup_complete
+        FROM vasco.detection AS d
+        LEFT JOIN found AS f USING (number)
+        CROSS JOIN LATERAL (SELECT sky.covering_lookup(catalog_name, d.hpx29) AS lookup_id) AS l
+        WHERE d.extraction_id = which_extraction_id
+    ),
+    merged AS (
+        INSERT INTO vasco.match AS m (
+            extraction_id, number, catalog, state, source_id, sep_arcsec, n_within, lookup_id, lookup_complete
+        )
+        SELECT
+            which_extraction_id, s.number, catalog_name, s.state, s.source_id, s.sep_arcsec, s.n_within,
+            s.lookup_id, s.lookup_complete
+        FROM state AS s
+        ON CONFLICT (extraction_id, number, catalog) DO UPDATE
+        SET state = excluded.state, source_id = excluded.source_id, sep_arcsec = excluded.sep_arcsec,
+            n_within = excluded.n_within, lookup_id = excluded.lookup_id, lookup_complete = excluded.lookup_complete,
+            reason = NULL
+        WHERE (m.state, m.source_id, m.sep_arcsec, m.n_within, m.lookup_id)
+            IS DISTINCT FROM (excluded.state, excluded.source_id, excluded.sep_arcsec, excluded.n_within, excluded.lookup_id)
+        RETURNING 1
+    )
+    SELECT count(*) INTO n_written FROM merged;
+
+    RETURN QUERY
+    SELECT
+        count(*) FILTER (WHERE m.state = 'matched'),
+        count(*) FILTER (WHERE m.state = 'clear'),
+        count(*) FILTER (WHERE m.state = 'unknown'),
+        count(*) FILTER (WHERE m.state = 'not_covered'),
+        n_written
+    FROM vasco.match AS m
+    WHERE m.extraction_id = which_extraction_id AND m.catalog = catalog_name;
+END
+$$;
+COMMENT ON FUNCTION stage.match IS
+    'Match an extraction against a catalogue at the plate''s epoch and store it; returns the states and the rows written';
+
+-- What a family of catalogues (Gaia EDR3 and DR3, say) says of a detection: a counterpart in any of
+-- them is a counterpart; otherwise a failed look-up in any leaves it unknown unless another covers it.
+CREATE OR REPLACE FUNCTION stage.family_state(which_extraction_id bigint, family_name text)
+RETURNS TABLE (number integer, state vasco.look_state, sep_arcsec double precision, catalog text, lookup_id bigint, reason text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT DISTINCT ON (d.number)
+        d.number, coalesce(m.state, 'not_covered'), m.sep_arcsec, m.catalog, m.lookup_id, m.reason
+    FROM vasco.detection AS d
+    LEFT JOIN (
+        vasco.match AS m JOIN ref.catalog AS c ON c.catalog = m.catalog AND c.family = family_name
+    ) ON m.extraction_id = d.extraction_id AND m.number = d.number
+    WHERE d.extraction_id = which_extraction_id
+    -- look_state is declared in this order of precedence.
+    ORDER BY d.number, m.state, m.sep_arcsec, m.catalog
+$$;
+COMMENT ON FUNCTION stage.family_state IS 'What a family of catalogues says of each detection of an extraction';
+
+-- Detections of an extraction that still need SPREAD_MODEL: those that every required family leaves
+-- clear, and a fixed sample of stars for the PSF statistics of the image.
+CREATE OR REPLACE FUNCTION stage.measure_targets(
+    which_extraction_id bigint, families text[], n_reference_stars integer
+)
+RETURNS TABLE (number integer, purpose text)
+LANGUAGE sql STABLE
+AS $$
+    WITH wanted AS (
+        SELECT s.number, 'candidate' AS purpose
+        FROM unnest(families) AS f (family)
+        CROSS JOIN LATERAL stage.family_state(which_extraction_id, f.family) AS s
+        WHERE s.state = 'clear'
+        GROUP BY s.number
+        HAVING count(*) = cardinality(families)
+        UNION ALL
+        SELECT r.number, 'reference' FROM stage.reference_stars(which_extraction_id, n_reference_stars) AS r
+    )
+    SELECT w.number, min(w.purpose)
+    FROM wanted AS w
+    JOIN vasco.detection AS d ON d.extraction_id = which_extraction_id AND d.number = w.number
+    WHERE d.spread_model IS NULL
+    GROUP BY w.number
+    ORDER BY w.number
+$$;
+COMMENT ON FUNCTION stage.measure_targets IS 'Detections of an extraction that still need SPREAD_MODEL, and why';
+
+-- Known stars of middling brightness, not blended: the local PSF's witnesses. Which ones are taken
+-- depends on nothing but their numbers, spread over the image by a multiplicative hash.
+CREATE OR REPLACE FUNCTION stage.reference_stars(which_extraction_id bigint, n_stars integer)
+RETURNS TABLE (number integer)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    gaia text;
+    parts text[] := '{}';
+BEGIN
+    FOR gaia IN SELECT c.catalog FROM ref.catalog AS c WHERE c.family = 'gaia' ORDER BY c.catalog LOOP
+        parts := parts || format(
+            'SELECT m.number FROM vasco.match AS m JOIN ref.%1$I AS r USING (source_id) '
+            'WHERE m.extraction_id = $1 AND m.catalog = %1$L AND m.state = ''matched'' AND r.mag > 12 AND r.mag < 18',
+            gaia
+        );
+    END LOOP;
+    IF parts = '{}' THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format($query$
+        SELECT d.number
+        FROM (%s) AS star
+        JOIN vasco.detection AS d ON d.extraction_id = $1 AND d.number = star.number
+        WHERE d.flags = 0 AND d.elongation < 1.3
+        ORDER BY (d.number * 2654435761) %% 4294967296, d.number
+        LIMIT $2
+    $query$, array_to_string(parts, ' UNION '))
+    USING which_extraction_id, n_stars;
+END
+$$;
+COMMENT ON FUNCTION stage.reference_stars IS
+    'A fixed sample of unblended stars with 12 < G < 18 of an extraction; null for all of them';
