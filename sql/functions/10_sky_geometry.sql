@@ -11,48 +11,39 @@ COMMENT ON FUNCTION sky.separation_arcsec IS 'Great-circle distance of two posit
 -- Linear space motion without parallax and radial velocity (Hipparcos Catalogue, ESA SP-1200,
 -- vol. 1, 1.5.5): the unit vector moves along the tangent plane and is projected back. Exact at
 -- the poles, where adding pm / cos(dec) to the right ascension is not. A missing motion is none.
+-- It returns a table, because PostgreSQL inlines only such functions in FROM; the fences keep the
+-- trigonometry from being written out once per use.
 CREATE OR REPLACE FUNCTION sky.propagate(
-    ra double precision, dec double precision, pmra_masyr double precision, pmdec_masyr double precision,
-    delta_yr double precision, OUT ra_deg double precision, OUT dec_deg double precision
+    from_ra_deg double precision, from_dec_deg double precision, pmra_masyr double precision, pmdec_masyr double precision,
+    delta_yr double precision
 )
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURNS TABLE (ra_deg double precision, dec_deg double precision)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
 AS $$
     SELECT
-        CASE WHEN a >= 360 THEN 0 ELSE a END,
-        d
+        CASE WHEN p.a >= 0 THEN p.a WHEN p.a + 360 >= 360 THEN 0 ELSE p.a + 360 END,
+        p.d
     FROM (
-        SELECT
-            (atan2d(m.y, m.x) + CASE WHEN atan2d(m.y, m.x) < 0 THEN 360 ELSE 0 END) AS a,
-            atan2d(m.z, sqrt(m.x * m.x + m.y * m.y)) AS d
+        SELECT atan2d(v.y, v.x) AS a, atan2d(v.z, sqrt(v.x * v.x + v.y * v.y)) AS d
         FROM (
             SELECT
-                cosd(dec) * cosd(ra) - s.e * sind(ra) - s.n * sind(dec) * cosd(ra) AS x,
-                cosd(dec) * sind(ra) + s.e * cosd(ra) - s.n * sind(dec) * sind(ra) AS y,
-                sind(dec) + s.n * cosd(dec) AS z
+                t.cos_dec * t.cos_ra - t.east * t.sin_ra - t.north * t.sin_dec * t.cos_ra AS x,
+                t.cos_dec * t.sin_ra + t.east * t.cos_ra - t.north * t.sin_dec * t.sin_ra AS y,
+                t.sin_dec + t.north * t.cos_dec AS z
             FROM (
                 SELECT
-                    radians(coalesce(pmra_masyr, 0) * delta_yr / 3600000.0) AS e,
-                    radians(coalesce(pmdec_masyr, 0) * delta_yr / 3600000.0) AS n
-            ) AS s
-        ) AS m
+                    sin(radians(from_ra_deg)) AS sin_ra, cos(radians(from_ra_deg)) AS cos_ra,
+                    sin(radians(from_dec_deg)) AS sin_dec, cos(radians(from_dec_deg)) AS cos_dec,
+                    radians(coalesce(pmra_masyr, 0) * delta_yr / 3600000.0) AS east,
+                    radians(coalesce(pmdec_masyr, 0) * delta_yr / 3600000.0) AS north
+                OFFSET 0
+            ) AS t
+            OFFSET 0
+        ) AS v
+        OFFSET 0
     ) AS p
 $$;
 COMMENT ON FUNCTION sky.propagate IS 'Position in degrees moved by a proper motion in mas/yr over some years';
-
--- How far apart a position and a moving star are, `delta_yr` after the star's own epoch.
-CREATE OR REPLACE FUNCTION sky.separation_at_epoch_arcsec(
-    ra double precision, dec double precision,
-    star_ra double precision, star_dec double precision,
-    pmra_masyr double precision, pmdec_masyr double precision, delta_yr double precision
-)
-RETURNS double precision
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT 3600 * q3c_dist(ra, dec, p.ra_deg, p.dec_deg)
-    FROM sky.propagate(star_ra, star_dec, pmra_masyr, pmdec_masyr, delta_yr) AS p
-$$;
-COMMENT ON FUNCTION sky.separation_at_epoch_arcsec IS
-    'Distance in arcsec between a position and a star moved by its proper motion over some years';
 
 -- The rest of a star's displacement that an index at J1954.0 does not hold: stars up to 100 mas/yr
 -- stay within this padding; faster ones are searched one by one.

@@ -2,15 +2,17 @@
 -- there are: a LATERAL subquery with nothing but q3c_join, fenced by OFFSET 0, filters outside.
 
 -- Detections within a radius of a position.
-CREATE OR REPLACE FUNCTION sky.cone(ra_deg double precision, dec_deg double precision, radius_arcsec double precision)
-RETURNS TABLE (extraction_id bigint, number integer, ra double precision, dec double precision, sep_arcsec double precision)
+CREATE OR REPLACE FUNCTION sky.cone(at_ra_deg double precision, at_dec_deg double precision, radius_arcsec double precision)
+RETURNS TABLE (
+    extraction_id bigint, number integer, ra_deg double precision, dec_deg double precision, sep_arcsec double precision
+)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT c.extraction_id, c.number, c.ra, c.dec, sky.separation_arcsec(ra_deg, dec_deg, c.ra, c.dec)
+    SELECT c.extraction_id, c.number, c.ra, c.dec, sky.separation_arcsec(at_ra_deg, at_dec_deg, c.ra, c.dec)
     FROM (
         SELECT d.extraction_id, d.number, d.ra, d.dec
         FROM vasco.detection AS d
-        WHERE q3c_join(ra_deg, dec_deg, d.ra, d.dec, radius_arcsec / 3600)
+        WHERE q3c_join(at_ra_deg, at_dec_deg, d.ra, d.dec, radius_arcsec / 3600)
         OFFSET 0
     ) AS c
     ORDER BY 5, 1, 2
@@ -20,11 +22,11 @@ COMMENT ON FUNCTION sky.cone IS 'Detections within a radius of a position, neare
 -- Sources of a catalogue that are within a radius of a position at a given epoch, wherever the
 -- catalogue's own epoch puts them.
 CREATE OR REPLACE FUNCTION sky.neighbours(
-    catalog_name text, ra_deg double precision, dec_deg double precision,
+    catalog_name text, at_ra_deg double precision, at_dec_deg double precision,
     radius_arcsec double precision, at_epoch_jyear double precision
 )
 RETURNS TABLE (
-    source_id bigint, ra double precision, dec double precision, mag real,
+    source_id bigint, ra_deg double precision, dec_deg double precision, mag real,
     pmra_masyr real, pmdec_masyr real, epoch_jyear real,
     sep_arcsec double precision, sep_catalog_epoch_arcsec double precision
 )
@@ -38,7 +40,7 @@ BEGIN
         SELECT n.source_id, n.ra, n.dec, n.mag, n.pmra_masyr, n.pmdec_masyr, n.epoch_jyear, n.sep, n.sep_own
         FROM (
             SELECT c.*,
-                sky.separation_at_epoch_arcsec($1, $2, c.ra, c.dec, c.pmra_masyr, c.pmdec_masyr, $4 - c.epoch_jyear) AS sep,
+                sky.separation_arcsec($1, $2, p.ra_deg, p.dec_deg) AS sep,
                 sky.separation_arcsec($1, $2, c.ra, c.dec) AS sep_own
             FROM (
                 SELECT * FROM (
@@ -52,12 +54,13 @@ BEGIN
                 WHERE sky.is_fast(r.pmra_masyr, r.pmdec_masyr)
                 AND q3c_join($1, $2, r.ra_j1954, r.dec_j1954, $5 / 3600)
             ) AS c
+            CROSS JOIN LATERAL sky.propagate(c.ra, c.dec, c.pmra_masyr, c.pmdec_masyr, $4 - c.epoch_jyear) AS p
             OFFSET 0
         ) AS n
         WHERE n.sep <= $3
         ORDER BY n.sep, n.source_id
     $query$, catalog_name)
-    USING ra_deg, dec_deg, radius_arcsec, at_epoch_jyear, fast_radius;
+    USING at_ra_deg, at_dec_deg, radius_arcsec, at_epoch_jyear, fast_radius;
 END
 $$;
 COMMENT ON FUNCTION sky.neighbours IS 'Sources of a catalogue within a radius of a position at an epoch, nearest first';
@@ -84,15 +87,20 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT c.source_id, c.sep, count(*) OVER () AS n_within
                 FROM (
-                    SELECT r.source_id, r.pmra_masyr, r.pmdec_masyr,
-                        sky.separation_at_epoch_arcsec(
-                            d.ra, d.dec, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear
-                        ) AS sep
-                    FROM ref.%1$I AS r
-                    WHERE q3c_join(d.ra, d.dec, r.ra_j1954, r.dec_j1954, ($3 + sky.slow_padding_arcsec($2)) / 3600)
+                    SELECT near.source_id, sky.separation_arcsec(d.ra, d.dec, p.ra_deg, p.dec_deg) AS sep
+                    FROM (
+                        SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear
+                        FROM ref.%1$I AS r
+                        WHERE q3c_join(d.ra, d.dec, r.ra_j1954, r.dec_j1954, ($3 + sky.slow_padding_arcsec($2)) / 3600)
+                        OFFSET 0
+                    ) AS near
+                    CROSS JOIN LATERAL sky.propagate(
+                        near.ra, near.dec, near.pmra_masyr, near.pmdec_masyr, $2 - near.epoch_jyear
+                    ) AS p
+                    WHERE NOT sky.is_fast(near.pmra_masyr, near.pmdec_masyr)
                     OFFSET 0
                 ) AS c
-                WHERE c.sep <= $3 AND NOT sky.is_fast(c.pmra_masyr, c.pmdec_masyr)
+                WHERE c.sep <= $3
                 ORDER BY c.sep, c.source_id
                 LIMIT 1
             ) AS n

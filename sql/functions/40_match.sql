@@ -78,33 +78,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION stage.family_state IS 'What a family of catalogues says of each detection of an extraction';
 
--- Detections of an extraction that still need SPREAD_MODEL: those that every required family leaves
--- clear, and a fixed sample of stars for the PSF statistics of the image.
-CREATE OR REPLACE FUNCTION stage.measure_targets(
-    which_extraction_id bigint, families text[], n_reference_stars integer
-)
-RETURNS TABLE (number integer, purpose text)
-LANGUAGE sql STABLE
-AS $$
-    WITH wanted AS (
-        SELECT s.number, 'candidate' AS purpose
-        FROM unnest(families) AS f (family)
-        CROSS JOIN LATERAL stage.family_state(which_extraction_id, f.family) AS s
-        WHERE s.state = 'clear'
-        GROUP BY s.number
-        HAVING count(*) = cardinality(families)
-        UNION ALL
-        SELECT r.number, 'reference' FROM stage.reference_stars(which_extraction_id, n_reference_stars) AS r
-    )
-    SELECT w.number, min(w.purpose)
-    FROM wanted AS w
-    JOIN vasco.detection AS d ON d.extraction_id = which_extraction_id AND d.number = w.number
-    WHERE d.spread_model IS NULL
-    GROUP BY w.number
-    ORDER BY w.number
-$$;
-COMMENT ON FUNCTION stage.measure_targets IS 'Detections of an extraction that still need SPREAD_MODEL, and why';
-
 -- Known stars of middling brightness, not blended: the local PSF's witnesses. Which ones are taken
 -- depends on nothing but their numbers, spread over the image by a multiplicative hash.
 CREATE OR REPLACE FUNCTION stage.reference_stars(which_extraction_id bigint, n_stars integer)
@@ -138,3 +111,53 @@ END
 $$;
 COMMENT ON FUNCTION stage.reference_stars IS
     'A fixed sample of unblended stars with 12 < G < 18 of an extraction; null for all of them';
+
+-- Detections of an extraction that still need SPREAD_MODEL: those that every required family leaves
+-- clear, and a fixed sample of stars for the PSF statistics of the image.
+CREATE OR REPLACE FUNCTION stage.measure_targets(
+    which_extraction_id bigint, families text[], n_reference_stars integer
+)
+RETURNS TABLE (number integer, purpose text)
+LANGUAGE sql STABLE
+AS $$
+    WITH wanted AS (
+        SELECT s.number, 'candidate' AS purpose
+        FROM unnest(families) AS f (family)
+        CROSS JOIN LATERAL stage.family_state(which_extraction_id, f.family) AS s
+        WHERE s.state = 'clear'
+        GROUP BY s.number
+        HAVING count(*) = cardinality(families)
+        UNION ALL
+        SELECT r.number, 'reference' FROM stage.reference_stars(which_extraction_id, n_reference_stars) AS r
+    )
+    SELECT w.number, min(w.purpose)
+    FROM wanted AS w
+    JOIN vasco.detection AS d ON d.extraction_id = which_extraction_id AND d.number = w.number
+    WHERE d.spread_model IS NULL
+    GROUP BY w.number
+    ORDER BY w.number
+$$;
+COMMENT ON FUNCTION stage.measure_targets IS 'Detections of an extraction that still need SPREAD_MODEL, and why';
+
+-- Median of a column of vasco.detection over the image's reference stars.
+CREATE OR REPLACE FUNCTION stage.reference_median(which_extraction_id bigint, quantity text)
+RETURNS TABLE (median double precision, mad double precision, n bigint)
+LANGUAGE plpgsql STABLE ROWS 1
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format($query$
+        WITH star AS MATERIALIZED (
+            SELECT d.%1$I::double precision AS x
+            FROM stage.reference_stars($1, NULL) AS r
+            JOIN vasco.detection AS d ON d.extraction_id = $1 AND d.number = r.number
+            WHERE d.%1$I <> 'NaN'
+        ),
+        middle AS (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x) AS median FROM star)
+        SELECT
+            max(m.median), percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(s.x - m.median)), count(*)
+        FROM star AS s CROSS JOIN middle AS m
+    $query$, quantity)
+    USING which_extraction_id;
+END
+$$;
+COMMENT ON FUNCTION stage.reference_median IS 'Median and MAD of a detection column over the reference stars of an extraction';

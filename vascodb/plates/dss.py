@@ -52,8 +52,20 @@ class DssSolution:
     plate_dec_deg: float
 
     def __post_init__(self) -> None:
-        numbers = np.array([*self.amdx, *self.amdy, self.ppo3, self.ppo6, self.x_pixel_um, self.y_pixel_um,
-                            self.cnpix1, self.cnpix2, self.plate_ra_deg, self.plate_dec_deg])
+        numbers = np.array(
+            [
+                *self.amdx,
+                *self.amdy,
+                self.ppo3,
+                self.ppo6,
+                self.x_pixel_um,
+                self.y_pixel_um,
+                self.cnpix1,
+                self.cnpix2,
+                self.plate_ra_deg,
+                self.plate_dec_deg,
+            ]
+        )
         if len(self.amdx) != N_COEFFICIENTS or len(self.amdy) != N_COEFFICIENTS or not np.isfinite(numbers).all():
             raise InputError("the DSS plate solution needs 13 finite AMDX and 13 finite AMDY coefficients")
         determinant = self.amdx[0] * self.amdy[0] - self.amdx[1] * self.amdy[1]

@@ -1,0 +1,1 @@
+"""Loaders: reference catalogues from files and outside sources into ref.*."""

@@ -1,0 +1,143 @@
+"""Regions of sky that a look-up answered for, and the part of them that counts as covered."""
+
+from dataclasses import dataclass
+from math import floor, log2
+from pathlib import Path
+from typing import Protocol
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import Angle, Latitude, Longitude, angular_separation
+from cdshealpix.nested import cone_search
+from mocpy import MOC
+from numpy.typing import NDArray
+
+from vascodb.errors import InputError
+from vascodb.ids import file_sha256
+
+__all__ = ["Cone", "MocRegion", "Region"]
+
+# 13 arcsec: what a cone loses at its rim beyond the margin.
+_FINEST_ORDER = 14
+_CELL_ARCSEC_AT_ORDER_0 = 58.6 * 3600.0
+
+
+class Region(Protocol):
+    """A region of sky in which a catalogue's answer is whole."""
+
+    @property
+    def description(self) -> str:
+        """The region in words; part of the look-up's evidence and identity."""
+        ...
+
+    def contains(self, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each position is in the region."""
+        ...
+
+    def covered(self, margin_arcsec: float) -> MOC:
+        """The positions that are at least ``margin_arcsec`` inside the region, never more than those."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cone:
+    """A circle on the sky.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : float
+        Centre, ICRS.
+    radius_deg : float
+        Radius.
+    """
+
+    ra_deg: float
+    dec_deg: float
+    radius_deg: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.ra_deg < 360 and -90 <= self.dec_deg <= 90 and 0 < self.radius_deg <= 180):
+            raise InputError(
+                f"cone {self.ra_deg},{self.dec_deg},{self.radius_deg}deg: right ascension must be in [0, 360), "
+                "declination in [-90, 90], radius in (0, 180] degrees"
+            )
+
+    @classmethod
+    def parse(cls, value: str) -> "Cone":
+        """Read ``RA,DEC,RADIUS``: degrees, the radius with a unit if it is another (``30arcmin``)."""
+        parts = value.replace(",", " ").split()
+        if len(parts) != 3:
+            raise InputError(f"cone {value!r}: give RA,DEC,RADIUS such as 132.8242,11.8010,0.50deg")
+        try:
+            ra, dec = float(parts[0]), float(parts[1])
+            radius = float(Angle(parts[2], unit=None if parts[2][-1].isalpha() else u.deg).deg)
+        except (ValueError, u.UnitsError) as error:
+            raise InputError(f"cone {value!r}: give RA,DEC,RADIUS such as 132.8242,11.8010,0.50deg") from error
+        return cls(ra, dec, radius)
+
+    @property
+    def description(self) -> str:
+        """The cone in words."""
+        return f"cone {self.ra_deg:.9g},{self.dec_deg:.9g},{self.radius_deg:.9g}deg"
+
+    def contains(self, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each position is in the cone."""
+        centre = np.radians(self.ra_deg), np.radians(self.dec_deg)
+        distance = angular_separation(*centre, np.radians(ra_deg), np.radians(dec_deg))
+        return np.asarray(distance <= np.radians(self.radius_deg))
+
+    def covered(self, margin_arcsec: float) -> MOC:
+        """HEALPix cells that lie wholly in the cone narrowed by the margin."""
+        radius_deg = self.radius_deg - margin_arcsec / 3600.0
+        if radius_deg <= 0:
+            return MOC.new_empty(_FINEST_ORDER)
+        # Finer cells follow the rim better; about 10,000 of them along it are enough for any radius.
+        order = max(6, min(_FINEST_ORDER, floor(log2(58.6 * 10_000 / (2 * np.pi * radius_deg)))))
+        cells, depths, inside = cone_search(
+            Longitude(self.ra_deg, u.deg), Latitude(self.dec_deg, u.deg), radius_deg * u.deg, depth=order
+        )
+        keep = np.asarray(inside, dtype=bool)
+        if not keep.any():
+            return MOC.new_empty(order)
+        return MOC.from_healpix_cells(cells[keep], depths[keep], max_depth=order)
+
+
+@dataclass(frozen=True)
+class MocRegion:
+    """A region given as a MOC file (FITS, JSON or text)."""
+
+    moc: MOC
+    name: str
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> "MocRegion":
+        """Read a MOC file."""
+        kind = {".json": "json", ".txt": "ascii", ".moc": "ascii"}.get(path.suffix.lower(), "fits")
+        try:
+            moc = MOC.load(str(path), format=kind)
+            sha256 = file_sha256(path)
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}: is not a MOC file: {' '.join(str(error).split())}") from error
+        if moc.empty():
+            raise InputError(f"{path}: the MOC is empty")
+        return cls(moc, path.name, sha256)
+
+    @property
+    def description(self) -> str:
+        """The MOC in words."""
+        return f"moc {self.name} sha256 {self.sha256}"
+
+    def contains(self, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each position is in the MOC."""
+        return np.asarray(self.moc.contains_lonlat(Longitude(ra_deg, u.deg), Latitude(dec_deg, u.deg)))
+
+    def covered(self, margin_arcsec: float) -> MOC:
+        """The MOC without its rim: all that is not within one cell of the outside.
+
+        Cells are chosen at least twice as wide as the margin, because the narrowest HEALPix cells
+        are little more than half as wide as the average.
+        """
+        order = min(self.moc.max_order, floor(log2(_CELL_ARCSEC_AT_ORDER_0 / (2.0 * margin_arcsec))))
+        outside = self.moc.complement().degrade_to_order(order)
+        return outside.extended().complement()

@@ -1,0 +1,1 @@
+"""Alembic migrations, written by hand in SQL; `vascodb init` runs them."""

@@ -1,0 +1,1 @@
+"""The SQL of vascodb: functions, stages, views and audits, each a file that psql can run."""

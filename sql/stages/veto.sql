@@ -1,0 +1,32 @@
+-- Veto by a family of reference catalogues: a detection with a counterpart at the plate's epoch is a
+-- known star. It passes only where a complete look-up covered its position and found nothing.
+-- Parameters: family.
+CREATE OR REPLACE FUNCTION stage.veto(
+    which_run_id bigint, stage_name text, params jsonb, extraction_ids bigint[] DEFAULT NULL
+)
+RETURNS TABLE (
+    extraction_id bigint, number integer, outcome vasco.outcome, value double precision, reason text, lookup_id bigint
+)
+LANGUAGE sql
+AS $$
+    SELECT
+        d.extraction_id, d.number,
+        CASE s.state
+            WHEN 'matched' THEN 'fail' WHEN 'clear' THEN 'pass'
+            WHEN 'unknown' THEN 'unknown' WHEN 'not_covered' THEN 'not_covered'
+        END::vasco.outcome,
+        s.sep_arcsec,
+        CASE s.state
+            WHEN 'matched' THEN format('%s source at %s arcsec', s.catalog, round(s.sep_arcsec::numeric, 3))
+            WHEN 'unknown' THEN s.reason
+            WHEN 'not_covered' THEN format('no complete %s look-up covers the position', params ->> 'family')
+        END,
+        CASE WHEN s.state = 'clear' THEN s.lookup_id END
+    FROM vasco.run_image AS i
+    CROSS JOIN LATERAL stage.family_state(i.extraction_id, params ->> 'family') AS s
+    JOIN stage.input(which_run_id, stage_name, extraction_ids) AS d
+        ON d.extraction_id = i.extraction_id AND d.number = s.number
+    WHERE i.run_id = which_run_id
+    AND (extraction_ids IS NULL OR i.extraction_id = ANY (extraction_ids))
+$$;
+COMMENT ON FUNCTION stage.veto IS 'Veto by a family of reference catalogues at the plate''s epoch';

@@ -1,0 +1,94 @@
+-- What people read.
+
+CREATE OR REPLACE VIEW api.detections AS
+SELECT
+    i.tile_id || ':' || d.number AS src_id, i.plate_id, d.extraction_id, d.number, d.ra, d.dec,
+    d.xwin_image, d.ywin_image, d.mag_auto, d.flux_auto, d.snr_win, d.flags, d.fwhm_image,
+    d.fwhm_image * i.scale_arcsec_px AS fwhm_arcsec, d.elongation, d.spread_model, d.spreaderr_model,
+    d.class_star, i.epoch_jyear, i.image_id, i.tile_id
+FROM vasco.detection AS d
+JOIN vasco.extraction AS e USING (extraction_id)
+JOIN plate.image AS i USING (image_id);
+COMMENT ON VIEW api.detections IS 'Every detection with its tile, plate and epoch';
+
+-- A candidate passed every stage of its run. A missing verdict is not a pass.
+CREATE OR REPLACE VIEW api.candidates AS
+SELECT
+    r.run, d.src_id, d.plate_id, d.ra, d.dec, d.mag_auto, d.snr_win, d.fwhm_arcsec, d.elongation, d.spread_model,
+    d.xwin_image, d.ywin_image, d.epoch_jyear, d.tile_id, r.run_id, d.extraction_id, d.number
+FROM vasco.run AS r
+JOIN LATERAL (
+    SELECT s.stage FROM vasco.run_stage AS s WHERE s.run_id = r.run_id ORDER BY s.ordinal DESC LIMIT 1
+) AS last ON true
+JOIN vasco.verdict AS v ON v.run_id = r.run_id AND v.stage = last.stage AND v.outcome = 'pass'
+JOIN api.detections AS d ON d.extraction_id = v.extraction_id AND d.number = v.number
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM vasco.run_stage AS s
+    LEFT JOIN vasco.verdict AS o
+        ON o.run_id = s.run_id AND o.stage = s.stage AND o.extraction_id = v.extraction_id AND o.number = v.number
+    WHERE s.run_id = r.run_id AND o.outcome IS DISTINCT FROM 'pass'
+);
+COMMENT ON VIEW api.candidates IS 'Detections that passed every stage of a run';
+
+-- Per run, image and stage: the verdicts, and how many detections are left after it and all before it.
+CREATE OR REPLACE VIEW api.funnel AS
+SELECT
+    r.run, i.extraction_id, im.tile_id, im.plate_id, s.ordinal, s.stage,
+    count(v.number) AS judged,
+    count(*) FILTER (WHERE v.outcome = 'pass') AS passed,
+    count(*) FILTER (WHERE v.outcome = 'fail') AS failed,
+    count(*) FILTER (WHERE v.outcome = 'unknown') AS unknown,
+    count(*) FILTER (WHERE v.outcome = 'not_covered') AS not_covered,
+    count(*) FILTER (WHERE v.outcome = 'pass' AND NOT EXISTS (
+        SELECT 1
+        FROM vasco.run_stage AS earlier
+        LEFT JOIN vasco.verdict AS o
+            ON o.run_id = earlier.run_id AND o.stage = earlier.stage
+            AND o.extraction_id = v.extraction_id AND o.number = v.number
+        WHERE earlier.run_id = s.run_id AND earlier.ordinal < s.ordinal
+        AND o.outcome IS DISTINCT FROM 'pass'
+    )) AS remaining,
+    r.run_id
+FROM vasco.run AS r
+JOIN vasco.run_stage AS s USING (run_id)
+JOIN vasco.run_image AS i USING (run_id)
+JOIN vasco.extraction AS e USING (extraction_id)
+JOIN plate.image AS im USING (image_id)
+LEFT JOIN vasco.verdict AS v ON v.run_id = s.run_id AND v.stage = s.stage AND v.extraction_id = i.extraction_id
+GROUP BY r.run, r.run_id, i.extraction_id, im.tile_id, im.plate_id, s.ordinal, s.stage, s.run_id;
+COMMENT ON VIEW api.funnel IS 'Verdicts per run, image and stage, derived from the verdict rows';
+
+CREATE OR REPLACE VIEW api.match_states AS
+SELECT
+    m.extraction_id, m.catalog,
+    count(*) FILTER (WHERE m.state = 'matched') AS matched,
+    count(*) FILTER (WHERE m.state = 'clear') AS clear,
+    count(*) FILTER (WHERE m.state = 'unknown') AS unknown,
+    count(*) FILTER (WHERE m.state = 'not_covered') AS not_covered
+FROM vasco.match AS m
+GROUP BY m.extraction_id, m.catalog;
+COMMENT ON VIEW api.match_states IS 'What each catalogue says of the detections of each extraction';
+
+CREATE OR REPLACE VIEW api.catalogs AS
+SELECT
+    c.catalog, c.family, c.title,
+    l.lookups_complete, l.lookups_incomplete, l.rows_kept, l.newest,
+    -- One cell of order 29 is 4 pi / (12 * 4^29) steradian.
+    coalesce(v.cells, 0) * 129600 / pi() / (12 * 4.0 ^ 29) AS coverage_sqdeg
+FROM ref.catalog AS c
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE k.complete) AS lookups_complete,
+        count(*) FILTER (WHERE NOT k.complete) AS lookups_incomplete,
+        coalesce(sum(k.rows_kept), 0) AS rows_kept,
+        max(k.asked_at) AS newest
+    FROM ref.lookup AS k
+    WHERE k.catalog = c.catalog
+) AS l
+CROSS JOIN LATERAL (
+    SELECT sum((upper(g.hpx29) - lower(g.hpx29))::double precision) AS cells
+    FROM ref.coverage AS g
+    WHERE g.catalog = c.catalog
+) AS v;
+COMMENT ON VIEW api.catalogs IS 'Reference catalogues: look-ups, sources loaded and sky covered';

@@ -1,0 +1,84 @@
+"""Bulk loading: an Arrow table into an unlogged staging table by binary COPY."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+from sqlalchemy import Connection, text
+
+from vascodb.db import Database, service_errors
+
+__all__ = ["advisory_lock", "staged"]
+
+_POSTGRES_TYPES = {
+    pa.int64(): "bigint",
+    pa.int32(): "integer",
+    pa.int16(): "smallint",
+    pa.float64(): "double precision",
+    pa.float32(): "real",
+    pa.string(): "text",
+}
+
+
+@contextmanager
+def staged(
+    database: Database, connection: Connection, table: pa.Table | pa.RecordBatchReader, purpose: str
+) -> Iterator[str]:
+    """Copy rows into a staging table from which the caller's transaction merges.
+
+    The table is unlogged and has a name of its own; the caller's transaction drops it when the
+    context ends well. A load that is killed leaves its table behind; the next load removes it,
+    because nobody holds its lock any more.
+
+    Parameters
+    ----------
+    database : `Database`
+        Where to.
+    connection : `~sqlalchemy.Connection`
+        The transaction that merges; rolled back if the context ends in an exception.
+    table : `pyarrow.Table` or `pyarrow.RecordBatchReader`
+        Rows; columns of int16, int32, int64, float32, float64 or string.
+    purpose : str
+        Becomes part of the table's name, for people who look.
+
+    Yields
+    ------
+    str
+        Qualified name of the staging table, safe to put into SQL.
+    """
+    name = f"{purpose}_{secrets.token_hex(6)}"
+    qualified = f'staging."{name}"'
+    columns = ", ".join(f'"{field.name}" {_POSTGRES_TYPES[field.type]}' for field in table.schema)
+    with service_errors(), adbc.connect(database.libpq_url, autocommit=True) as copying, copying.cursor() as cursor:
+        _drop_abandoned(cursor)
+        # Held until this second connection closes: the sign that the table is in use.
+        cursor.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", (name,))
+        cursor.execute(f"CREATE UNLOGGED TABLE {qualified} ({columns})")
+        try:
+            cursor.adbc_ingest(name, table, mode="append", db_schema_name="staging")
+            cursor.execute(f"ANALYZE {qualified}")
+            yield qualified
+            connection.execute(text(f"DROP TABLE {qualified}"))
+        except BaseException:
+            # The transaction's own locks on the table must go before this connection can drop it.
+            connection.rollback()
+            cursor.execute(f"DROP TABLE IF EXISTS {qualified}")
+            raise
+
+
+def advisory_lock(connection: Connection, subject: str) -> None:
+    """Hold a lock on a subject until the transaction ends; others that want it wait."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": subject})
+
+
+def _drop_abandoned(cursor: adbc.Cursor) -> None:
+    cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = 'staging'::regnamespace AND relkind = 'r'")
+    for (name,) in cursor.fetchall():
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", (name,))
+        row = cursor.fetchone()
+        if row is not None and row[0]:
+            cursor.execute(f'DROP TABLE IF EXISTS staging."{name}"')
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", (name,))
+            cursor.fetchone()

@@ -1,0 +1,149 @@
+"""Connections to the database: the private one or a server, of exactly this code's schema."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from adbc_driver_manager import InternalError as AdbcInternalError
+from adbc_driver_manager import OperationalError as AdbcOperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from vascodb.cluster import Cluster
+from vascodb.errors import InputError, SchemaVersionError, ServiceError
+from vascodb.migrate import initialise, schema_state
+from vascodb.settings import Settings
+
+__all__ = ["Database", "service_errors"]
+
+# Q3C's cost estimates would switch just-in-time compilation on for every join and double its time.
+_SESSION_OPTIONS = "-c jit=off -c timezone=UTC -c extra_float_digits=1"
+
+
+class Database:
+    """One database, reached through `connect`.
+
+    Parameters
+    ----------
+    settings : `Settings`
+        ``url`` names a server; without it the private database is started when it is not running,
+        and initialised when it is new.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.is_private = settings.url is None
+        if settings.url is None:
+            cluster = Cluster(settings.home)
+            cluster.start()
+            self.url: URL = make_url(cluster.url)
+        else:
+            self.url = _server_url(settings.url.get_secret_value())
+        self._engine = _engine(self.url)
+        self._checked = False
+
+    @property
+    def libpq_url(self) -> str:
+        """The URL in the form that libpq, psql and ADBC read; with the password, if it has one."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back on any exception.
+
+        Raises
+        ------
+        ServiceError
+            If the database cannot be reached or goes away; running again is safe.
+        SchemaVersionError
+            If its schema is not this code's.
+        """
+        self._require_schema()
+        with service_errors(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """A connection outside any transaction, for ``VACUUM`` and its like."""
+        self._require_schema()
+        with service_errors(), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def initialise(self) -> bool:
+        """Bring the database to this code's schema; returns whether anything was changed.
+
+        Raises
+        ------
+        SchemaVersionError
+            If it was made by a newer version of vascodb.
+        """
+        with service_errors(), self._engine.begin() as connection:
+            state = schema_state(connection)
+            if state.kind == "newer":
+                raise SchemaVersionError(
+                    f"the database has schema {state.found}, newer than this vascodb knows ({state.expected}); "
+                    "install the newer vascodb"
+                )
+            return initialise(connection)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    def _require_schema(self) -> None:
+        if self._checked:
+            return
+        with service_errors(), self._engine.connect() as connection:
+            state = schema_state(connection)
+        if state.kind == "empty" and self.is_private:
+            self.initialise()
+        elif state.kind != "current":
+            raise SchemaVersionError(_MENDS[state.kind].format(found=state.found, expected=state.expected))
+        self._checked = True
+
+
+_MENDS = {
+    "empty": "the database has no vascodb schema yet; run: vascodb init",
+    "older": "the database has schema {found} or functions older than this vascodb's ({expected}); run: vascodb init",
+    "newer": "the database has schema {found}, newer than this vascodb knows ({expected}); install the newer vascodb",
+}
+
+
+@contextmanager
+def service_errors() -> Iterator[None]:
+    """Turn a lost or unreachable database into a `ServiceError` of one line.
+
+    Other database errors (a constraint, a mistake in SQL) are no service errors and pass through.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
+            raise ServiceError(
+                f"the database is not available: {_first_line(error.orig)}; safe to run again"
+            ) from error
+        raise
+    except (AdbcOperationalError, AdbcInternalError) as error:
+        raise ServiceError(f"the database is not available: {_first_line(error)}; safe to run again") from error
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _server_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InputError("VASCODB_URL is not a database URL such as postgresql://user@host:5432/database") from error
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise InputError(f"VASCODB_URL names a {parsed.get_backend_name()} database; vascodb needs PostgreSQL with Q3C")
+    return parsed
+
+
+def _engine(url: URL) -> Engine:
+    return create_engine(
+        url.set(drivername="postgresql+psycopg2"),
+        pool_pre_ping=True,
+        connect_args={"options": _SESSION_OPTIONS, "application_name": "vascodb", "connect_timeout": 10},
+    )
