@@ -1,5 +1,6 @@
 """Running SExtractor and PSFEx: find them, run them in a folder, keep their log, leave nothing running."""
 
+import logging
 import re
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from typing import Literal, Self
 from vascodb.errors import ToolError
 
 __all__ = ["INSTALL_HINT", "RunningTool", "Tool", "ToolName", "ToolRun", "find_tool", "run_tool"]
+
+_LOG = logging.getLogger(__name__)
 
 ToolName = Literal["source-extractor", "psfex"]
 
@@ -63,13 +66,10 @@ class ToolRun:
         The file the run was to write.
     warnings : tuple of str
         The tool's own warnings, in order.
-    seconds : float
-        Wall time, s.
     """
 
     output: Path
     warnings: tuple[str, ...]
-    seconds: float
 
 
 def find_tool(name: ToolName) -> Tool:
@@ -177,7 +177,6 @@ class RunningTool:
             status = self._process.wait(timeout=max(remaining_s, 0.0))
         except subprocess.TimeoutExpired as error:
             raise ToolError(self._failure(f"did not end within {self._timeout_s:.0f} s")) from error
-        seconds = time.monotonic() - self._started
         if status < 0:
             raise ToolError(self._failure(f"was killed by signal {-status}"))
         if status > 0:
@@ -192,7 +191,8 @@ class RunningTool:
                     f"{self._tool.name} {self._tool.version} does not know {unknown.group(1)}; "
                     "remove it from the extraction configuration"
                 )
-        return ToolRun(self._output, warnings, seconds)
+            _LOG.warning("%s on %s: %s", self._tool.name, self._image, warning)
+        return ToolRun(self._output, warnings)
 
     def _log_lines(self) -> list[str]:
         text = _ESCAPE_CODE.sub("", self._log.read_text(encoding="utf-8", errors="replace"))
