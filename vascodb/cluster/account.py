@@ -7,10 +7,11 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from vascodb.errors import InputError
 
-__all__ = ["ServerAccount", "choose_account"]
+__all__ = ["ServerAccount", "account_for_new", "owner_account"]
 
 # The users root may hand the server to, best first.
 UNPRIVILEGED_USERS = ("postgres", "nobody")
@@ -84,63 +85,35 @@ class ServerAccount:
             os.chown(path, self.uid, self.gid)
 
 
-def choose_account(database_dir: Path, bindir: Path) -> ServerAccount:
-    """Choose who runs the server on ``database_dir``; its owner, if it exists.
+def owner_account(database_dir: Path) -> ServerAccount:
+    """Return who runs the server of an existing data folder: its owner.
 
     Parameters
     ----------
     database_dir : `~pathlib.Path`
-        Data folder, which may not exist yet.
-    bindir : `~pathlib.Path`
-        Folder of the server's programs.
+        Data folder.
 
     Returns
     -------
     ServerAccount
-        The caller itself, or for root an unprivileged user, or a user namespace.
+        The caller itself; for root the owner, or a user namespace where root is the owner.
 
     Raises
     ------
     InputError
-        The data folder belongs to someone else, or nobody whom root may use can enter it.
+        The folder belongs to someone else, or to a user whom root cannot lend the server to.
     """
+    owner = database_dir.stat().st_uid
     me = os.geteuid()
-    owner = database_dir.stat().st_uid if database_dir.exists() else None
-    if me != 0:
-        if owner not in (None, me):
-            raise InputError(
-                f"{database_dir} belongs to user {_user_name(owner)}: "
-                "run as that user, or set VASCODB_HOME to a folder of your own"
-            )
-        return ServerAccount(_user_name(me), me, os.getegid())
-    if owner is None:
-        # A home that is still to be made can be entered by whoever can enter the folder it will be in.
-        home = next(folder for folder in database_dir.parents if folder.exists())
-        account = _account_for_new(home, bindir)
-    else:
-        account = _account_of(owner, database_dir)
-    if account is None:
+    if me not in (owner, 0):
         raise InputError(
-            f"the server may not run as root, and no other user can enter {database_dir.parent}: "
-            "set VASCODB_HOME to a folder they can enter, such as /var/lib/vascodb"
+            f"{database_dir} belongs to user {_user_name(owner)}: "
+            "run as that user, or set VASCODB_HOME to a folder of your own"
         )
-    return account
-
-
-def _account_for_new(home: Path, bindir: Path) -> ServerAccount | None:
-    for name in UNPRIVILEGED_USERS:
-        try:
-            user = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        if _can_enter(user.pw_uid, user.pw_gid, home, bindir):
-            return ServerAccount(name, user.pw_uid, user.pw_gid, switch=True)
-    return _namespace_account(home)
-
-
-def _account_of(owner: int, database_dir: Path) -> ServerAccount | None:
+    if me != 0:
+        return ServerAccount(_user_name(me), me, os.getegid())
     if owner == 0:
-        return _namespace_account(database_dir.parent)
+        return _namespace_account(database_dir) or _refuse_root(database_dir)
     try:
         user = pwd.getpwuid(owner)
     except KeyError:
@@ -149,14 +122,56 @@ def _account_of(owner: int, database_dir: Path) -> ServerAccount | None:
             "give it to a user of this machine with chown -R, or set VASCODB_HOME to another folder"
         ) from None
     if not _can_enter(user.pw_uid, user.pw_gid, database_dir):
-        return None
+        _refuse_root(database_dir)
     return ServerAccount(user.pw_name, user.pw_uid, user.pw_gid, switch=True)
 
 
-def _namespace_account(home: Path) -> ServerAccount | None:
+def account_for_new(home: Path, bindir: Path) -> ServerAccount:
+    """Choose who will run the server of a database still to be made.
+
+    Parameters
+    ----------
+    home : `~pathlib.Path`
+        Home folder, which may not exist yet.
+    bindir : `~pathlib.Path`
+        Folder of the server's programs.
+
+    Returns
+    -------
+    ServerAccount
+        The caller itself; for root an unprivileged user, or a user namespace.
+
+    Raises
+    ------
+    InputError
+        Nobody whom root may lend the server to can enter the home folder.
+    """
+    me = os.geteuid()
+    if me != 0:
+        return ServerAccount(_user_name(me), me, os.getegid())
+    # A home that is still to be made can be entered by whoever can enter the folder it will be in.
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    for name in UNPRIVILEGED_USERS:
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if _can_enter(user.pw_uid, user.pw_gid, existing, bindir):
+            return ServerAccount(name, user.pw_uid, user.pw_gid, switch=True)
+    return _namespace_account(existing) or _refuse_root(home)
+
+
+def _refuse_root(folder: Path) -> NoReturn:
+    raise InputError(
+        f"the server may not run as root, and no other user can enter {folder}: "
+        "set VASCODB_HOME to a folder they can enter, such as /var/lib/vascodb"
+    )
+
+
+def _namespace_account(folder: Path) -> ServerAccount | None:
     if shutil.which(NAMESPACE_PREFIX[0]) is None:
         return None
-    probe = subprocess.run([*NAMESPACE_PREFIX, "test", "-x", home], capture_output=True, check=False)
+    probe = subprocess.run([*NAMESPACE_PREFIX, "test", "-x", folder], capture_output=True, check=False)
     return ServerAccount("root", 0, 0, prefix=NAMESPACE_PREFIX) if probe.returncode == 0 else None
 
 
@@ -178,9 +193,7 @@ def _server_environment(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home), "LC_ALL": "C.UTF-8"}
 
 
-def _user_name(uid: int | None) -> str:
-    if uid is None:
-        return "unknown"
+def _user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

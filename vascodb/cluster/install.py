@@ -110,7 +110,7 @@ def find_postgres(major: int | None = None) -> PostgresInstall:
             )
         found = [install]
     else:
-        read = (read_install(bindir) for bindir in _bindirs())
+        read = (read_install(bindir) for bindir in dict.fromkeys(_bindirs()))
         found = [install for install in read if install is not None and install.major >= MINIMUM_MAJOR]
     usable = [install for install in found if major in (None, install.major)]
     if not usable:

@@ -1,9 +1,7 @@
 """One private PostgreSQL cluster per home folder: made on first use, unix socket only."""
 
-import errno
 import fcntl
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +15,8 @@ from urllib.parse import quote
 
 import psycopg2
 
-from vascodb.cluster.account import ServerAccount, choose_account
+from vascodb.cluster.account import ServerAccount, account_for_new, owner_account
+from vascodb.cluster.complaints import cannot_use_home, server_failed
 from vascodb.cluster.install import PostgresInstall, apt_command, find_postgres
 from vascodb.cluster.pidfile import discard_stale, postmaster_pid
 from vascodb.cluster.sockets import PORT, home_digest, is_listening, prepare_socket_dir, socket_dir_for
@@ -70,7 +69,7 @@ class Cluster:
     @cached_property
     def account(self) -> ServerAccount:
         """Who the server runs as."""
-        return choose_account(self.database_dir, self.install.bindir)
+        return owner_account(self.database_dir) if self.exists else account_for_new(self.home, self.install.bindir)
 
     @property
     def socket_dir(self) -> Path:
@@ -90,7 +89,10 @@ class Cluster:
     @property
     def exists(self) -> bool:
         """Whether the cluster has been made."""
-        return (self.database_dir / "PG_VERSION").is_file()
+        try:
+            return self.database_dir.exists()
+        except PermissionError as error:
+            raise cannot_use_home(self.home, error) from None
 
     def is_running(self) -> bool:
         """Return whether the server runs, be it still starting."""
@@ -133,6 +135,8 @@ class Cluster:
             done = self._run("pg_ctl", "stop", "-D", self.database_dir, "-m", "fast", "-t", STOP_TIMEOUT_S, output=log)
             if done != 0 and postmaster_pid(self.database_dir) is not None:
                 raise ServiceError(f"the database in {self.database_dir} does not stop: see {self.log_path}")
+            if self.socket_dir.parent != self.home:
+                self.socket_dir.rmdir()
 
     def psql(self, arguments: Sequence[str] = ()) -> int:
         """Run psql on the database, on the caller's terminal.
@@ -156,7 +160,16 @@ class Cluster:
             signal.signal(signal.SIGINT, before)
 
     def _data_major(self) -> int | None:
-        return int((self.database_dir / "PG_VERSION").read_text()) if self.exists else None
+        if not self.exists:
+            return None
+        owner_account(self.database_dir)  # says whose folder it is where it cannot be read
+        try:
+            return int((self.database_dir / "PG_VERSION").read_text())
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.database_dir} is not a PostgreSQL data folder: "
+                "move it away, or set VASCODB_HOME to another folder"
+            ) from None
 
     def _url_of(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self.socket_dir), safe='')}&port={PORT}"
@@ -177,17 +190,7 @@ class Cluster:
                 self.home.chmod(0o755)
             self.log_path.parent.mkdir(exist_ok=True)
         except OSError as error:
-            raise self._unusable(error) from None
-
-    def _unusable(self, error: OSError) -> InputError | ServiceError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return self._disk_full()
-        return InputError(
-            f"cannot write to {self.home} ({error.strerror}): set VASCODB_HOME to a folder you can write to"
-        )
-
-    def _disk_full(self) -> ServiceError:
-        return ServiceError(f"the disk of {self.home} is full: free some space and run the same command again")
+            raise cannot_use_home(self.home, error) from None
 
     @contextmanager
     def _lock(self) -> Iterator[int]:
@@ -195,7 +198,7 @@ class Cluster:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise self._unusable(error) from None
+            raise cannot_use_home(self.home, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
@@ -207,7 +210,7 @@ class Cluster:
         try:
             descriptor = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         except OSError as error:
-            raise self._unusable(error) from None
+            raise cannot_use_home(self.home, error) from None
         try:
             yield descriptor
         finally:
@@ -228,7 +231,7 @@ class Cluster:
             unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=self.home))
             self.account.own(unfinished)
         except OSError as error:
-            raise self._unusable(error) from None
+            raise cannot_use_home(self.home, error) from None
         with tempfile.TemporaryFile() as output:
             # initdb holds the lock as well: if this process is killed, nobody clears away the folder
             # from under it.
@@ -241,7 +244,7 @@ class Cluster:
             printed = output.read().decode(errors="replace")
         if status != 0:
             shutil.rmtree(unfinished, ignore_errors=True)
-            raise self._failure("PostgreSQL could not make a database in", printed)
+            raise server_failed(f"could not make a database in {self.home}", self.home, printed, self.log_path)
         with (unfinished / "postgresql.conf").open("a") as configuration:
             configuration.write(f"\ninclude '{CONFIGURATION_FILE}'\n")
         unfinished.rename(self.database_dir)
@@ -276,7 +279,9 @@ class Cluster:
                     return
                 printed = self.log_path.read_bytes()[log_start:].decode(errors="replace")
                 if LEFTOVERS_MESSAGE not in printed or time.monotonic() > deadline:
-                    raise self._failure("PostgreSQL does not start on", printed)
+                    raise server_failed(
+                        f"PostgreSQL does not start on {self.database_dir}", self.home, printed, self.log_path
+                    )
                 time.sleep(0.5)
 
     def _write_configuration(self) -> None:
@@ -288,20 +293,16 @@ class Cluster:
             self.account.own(unfinished)
             unfinished.rename(path)
         except OSError as error:
-            raise self._unusable(error) from None
+            raise cannot_use_home(self.home, error) from None
 
     def _create_database(self) -> None:
-        with closing(psycopg2.connect(self._url_of("postgres"))) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
+        try:
+            with closing(psycopg2.connect(self._url_of("postgres"))) as connection:
+                connection.autocommit = True
+                cursor = connection.cursor()
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
                 if cursor.fetchone() is None:
                     cursor.execute(f"CREATE DATABASE {DATABASE}")
-
-    def _failure(self, what: str, printed: str) -> ServiceError | InputError:
-        if "No space left on device" in printed:
-            return self._disk_full()
-        lines = [line.strip() for line in printed.splitlines() if line.strip()]
-        reasons = [line for line in lines if re.search(r"\b(FATAL|PANIC|error):", line)]
-        reason = (reasons or lines or ["it printed nothing"])[-1 if not reasons else 0]
-        return ServiceError(f"{what} {self.database_dir}: {reason} (log: {self.log_path})")
+        except psycopg2.Error as error:
+            what = f"could not make the database {DATABASE} in {self.database_dir}"
+            raise server_failed(what, self.home, str(error), self.log_path) from None
