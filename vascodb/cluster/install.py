@@ -34,13 +34,18 @@ class PostgresInstall:
         Folder of initdb, pg_ctl, postgres and psql.
     version : str
         Version as the server prints it, such as ``15.18`` or ``19beta1``.
-    q3c : bool
-        Whether the extension Q3C is installed for this server.
+    q3c_version : str or None
+        Version of the extension Q3C installed for this server; None if it is not.
     """
 
     bindir: Path
     version: str
-    q3c: bool
+    q3c_version: str | None
+
+    @property
+    def q3c(self) -> bool:
+        """Whether Q3C is installed for this server."""
+        return self.q3c_version is not None
 
     @property
     def major(self) -> int:
@@ -128,7 +133,7 @@ def read_install(bindir: Path) -> PostgresInstall | None:
     if (match := re.search(r"\(PostgreSQL\) (\d\S*)", printed)) is None:
         return None
     major = int(re.findall(r"\d+", match[1])[0])
-    return PostgresInstall(bindir, match[1], (_sharedir(bindir, major) / "extension" / "q3c.control").is_file())
+    return PostgresInstall(bindir, match[1], _q3c_version(_sharedir(bindir, major)))
 
 
 def _bindirs() -> Iterator[Path]:
@@ -144,6 +149,14 @@ def _sharedir(bindir: Path, major: int) -> Path:
     if os.access(pg_config, os.X_OK) and (printed := _output(pg_config, "--sharedir")):
         return Path(printed)
     return Path(f"/usr/share/postgresql/{major}")
+
+
+def _q3c_version(sharedir: Path) -> str | None:
+    control = sharedir / "extension" / "q3c.control"
+    if not control.is_file():
+        return None
+    version = re.search(r"^default_version\s*=\s*'([^']*)'", control.read_text(), re.MULTILINE)
+    return version[1] if version else "of unknown version"
 
 
 def _output(program: Path, option: str) -> str:
