@@ -74,7 +74,13 @@ def advisory_lock(connection: Connection, subject: str) -> None:
 
 
 def _drop_abandoned(cursor: adbc.Cursor) -> None:
-    cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = 'staging'::regnamespace AND relkind = 'r'")
+    # A table that any transaction still has a lock on is not abandoned: ours may have dropped it, uncommitted.
+    cursor.execute("""
+        SELECT c.relname
+        FROM pg_class AS c
+        WHERE c.relnamespace = 'staging'::regnamespace AND c.relkind = 'r'
+        AND NOT EXISTS (SELECT 1 FROM pg_locks AS l WHERE l.relation = c.oid)
+    """)
     for (name,) in cursor.fetchall():
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", (name,))
         row = cursor.fetchone()

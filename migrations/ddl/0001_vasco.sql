@@ -12,6 +12,7 @@ CREATE TABLE vasco.extraction (
     psf_fwhm_px real NOT NULL,
     psf_chi2 real NOT NULL,
     n_detections integer NOT NULL CHECK (n_detections >= 0),
+    tool_warnings text[] NOT NULL,
     extracted_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX extraction_image ON vasco.extraction (image_id);
@@ -27,6 +28,7 @@ COMMENT ON COLUMN vasco.extraction.psf_stars_accepted IS 'Stars PSFEx made the m
 COMMENT ON COLUMN vasco.extraction.psf_fwhm_px IS 'FWHM of the PSF model [pix] {instr.det.psf}';
 COMMENT ON COLUMN vasco.extraction.psf_chi2 IS 'Reduced chi2 of the PSF model [-] {stat.fit.chi2}';
 COMMENT ON COLUMN vasco.extraction.n_detections IS 'Detections on the image [-] {meta.number}';
+COMMENT ON COLUMN vasco.extraction.tool_warnings IS 'Warnings of the tools, each after the step that gave it [-] {meta.note}';
 COMMENT ON COLUMN vasco.extraction.extracted_at IS 'When it was done [-] {time}';
 
 -- Eight-byte columns first, then four, then two: no padding inside a row.

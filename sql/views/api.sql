@@ -92,3 +92,11 @@ CROSS JOIN LATERAL (
     WHERE g.catalog = c.catalog
 ) AS v;
 COMMENT ON VIEW api.catalogs IS 'Reference catalogues: look-ups, sources loaded and sky covered';
+
+CREATE OR REPLACE VIEW api.fingerprint AS
+WITH per_table AS (SELECT * FROM meta.fingerprint())
+SELECT p.table_name, p.n_rows, p.fingerprint FROM per_table AS p
+UNION ALL
+SELECT 'all', sum(p.n_rows)::bigint, md5(string_agg(p.table_name || p.fingerprint, ',' ORDER BY p.table_name))
+FROM per_table AS p;
+COMMENT ON VIEW api.fingerprint IS 'One order-independent hash per table of content, and one for all';

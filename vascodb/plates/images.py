@@ -135,6 +135,8 @@ def read_image(path: Path) -> PlateImage:
             warnings.simplefilter("ignore", VerifyWarning)
             with fits.open(path, memmap=start[:2] != b"\x1f\x8b") as hdus:
                 return _check(path, hdus[0])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except (OSError, ValueError, TypeError, EOFError, VerifyError, AstropyUserWarning) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: the FITS file is damaged or truncated: {reason}") from error
@@ -152,15 +154,15 @@ def _check(path: Path, hdu: Any) -> PlateImage:
     header = header_to_dict(hdu.header)
     shape = tuple(hdu.shape)
     if len(shape) != 2 or 0 in shape:
-        raise InputError(f"{path}: has no image in its primary HDU (NAXIS {header.get('NAXIS')}, size {shape})")
+        raise InputError(f"has no image in its primary HDU (NAXIS {header.get('NAXIS')}, size {shape})")
     image = PlateImage(path, header, naxis1=shape[1], naxis2=shape[0])
     if image.refusal is None:
         data = np.asarray(hdu.data)
         if data.shape != shape:
-            raise InputError(f"{path}: the data do not have the size the header gives ({shape})")
+            raise InputError(f"the data do not have the size the header gives ({shape})")
         low, high = np.min(data), np.max(data)
         if not low < high:
-            raise InputError(f"{path}: the image is empty: every pixel is {low}")
+            raise InputError(f"the image is empty: every pixel is {low}")
     return image
 
 

@@ -1,0 +1,107 @@
+"""Verbs for the database itself: up, down, doctor, init, status, url, psql."""
+
+import os
+import shutil
+import sys
+
+import click
+from sqlalchemy import text
+
+from vascodb.cli.output import Query, emit, print_sql, run_query
+from vascodb.cli.options import output_options
+from vascodb.cluster import Cluster
+from vascodb.db import Database
+from vascodb.doctor import diagnose
+from vascodb.errors import InputError, ServiceError
+from vascodb.settings import Settings
+
+__all__ = ["COMMANDS"]
+
+_MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "missing": ("✗", "red")}
+
+
+@click.command()
+def up() -> None:
+    """Start the private database, and make it first where there is none."""
+    database = Database(Settings())
+    database.initialise()
+    where = database.settings.home if database.is_private else "the server of VASCODB_URL"
+    click.echo(f"the database is up: {where}")
+
+
+@click.command()
+def down() -> None:
+    """Stop the private database."""
+    settings = Settings()
+    if settings.url is not None:
+        raise InputError("VASCODB_URL names a server; vascodb stops only its own private database")
+    Cluster(settings.home).stop()
+    click.echo(f"the private database is down: {settings.home}")
+
+
+@click.command()
+def doctor() -> None:
+    """Say what is missing, and the command that mends it."""
+    worst = 0
+    for check in diagnose(Settings()):
+        mark, colour = _MARKS[check.status]
+        click.echo(f"{click.style(mark, fg=colour)} {check.name}: {check.detail}")
+        if check.mend:
+            click.echo(f"    mend: {check.mend}")
+        worst = max(worst, int(check.status == "missing"))
+    if worst:
+        sys.exit(1)
+
+
+@click.command()
+def init() -> None:
+    """Bring the database to this version's schema, functions and views; safe to repeat."""
+    changed = Database(Settings()).initialise()
+    click.echo("the schema was brought up to date" if changed else "the schema is up to date; nothing was changed")
+
+
+@click.command()
+@click.option("--fingerprint", is_flag=True, help="One hash per table and one for all, whatever the order of rows.")
+@output_options
+def status(fingerprint: bool, kind: str, output: os.PathLike[str] | None, show_sql: bool) -> None:
+    """Catalogues, what of them is loaded, and which sky they cover."""
+    statement, relation = ("SELECT * FROM api.catalogs ORDER BY catalog", "api.catalogs")
+    if fingerprint:
+        statement, relation = ("SELECT * FROM api.fingerprint", "api.fingerprint")
+    query = Query(statement, {}, relation)
+    if show_sql:
+        print_sql(query)
+        return
+    with Database(Settings()).connect() as connection:
+        emit(run_query(connection, query), kind, output)
+
+
+@click.command()
+def url() -> None:
+    """Print the URL of the database, for psql and other clients."""
+    click.echo(Database(Settings()).libpq_url)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...]) -> None:
+    """Run psql on the database, with any of its own arguments."""
+    database = Database(Settings())
+    if database.is_private:
+        with database.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        database.close()
+        sys.exit(Cluster(database.settings.home).psql(arguments))
+    program = shutil.which("psql")
+    if program is None:
+        raise ServiceError("psql is not installed; on Debian and Ubuntu: apt-get install postgresql-client")
+    # The URL may hold a password, which must not stand on a command line that every user can read.
+    parts = database.url
+    environment = {"PGHOST": parts.host, "PGPORT": parts.port and str(parts.port), "PGUSER": parts.username}
+    environment |= {"PGPASSWORD": parts.password, "PGDATABASE": parts.database}
+    environment |= {f"PG{k.upper()}": str(v) for k, v in parts.query.items() if k in ("host", "port", "sslmode")}
+    sys.stdout.flush()
+    os.execve(program, ["psql", *arguments], os.environ | {k: v for k, v in environment.items() if v})
+
+
+COMMANDS = (up, down, doctor, init, status, url, psql)

@@ -1,0 +1,107 @@
+"""The main verb: one image the whole way to its candidates."""
+
+import json
+import sys
+from pathlib import Path
+
+import astropy.units as u
+import click
+from rich.console import Console
+from rich.table import Table
+
+from vascodb.cli.options import AngleType, existing_path
+from vascodb.db import Database
+from vascodb.errors import InputError
+from vascodb.pipeline.ingest import ingest_image
+from vascodb.pipeline.report import IngestReport
+from vascodb.profiles import load_profile
+from vascodb.settings import Settings
+
+__all__ = ["COMMANDS", "print_report"]
+
+SOME_UNKNOWN = 3
+
+
+@click.command("ingest-tile")
+@click.argument("tile_id", required=False)
+@click.option("--fits", "path", type=existing_path, metavar="FILE", help="FITS image of a POSS-I red plate or a part of it.")
+@click.option("--ra", type=float, metavar="DEG", help="Right ascension of the tile's centre.")
+@click.option("--dec", type=float, metavar="DEG", help="Declination of the tile's centre.")
+@click.option("--size", type=AngleType(u.arcmin), default="60arcmin", show_default=True, help="Side of the tile.")
+@click.option("--profile", "profile_name", default="default", show_default=True, help="Stages to judge by.")
+@click.option("--full-pass2", is_flag=True, help="Measure every detection against the PSF, not only what needs it.")
+@click.option("--format", "kind", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--progress/--no-progress", default=None, help="Show the step at work; by default on a terminal.")
+def ingest_tile(
+    tile_id: str | None,
+    path: Path | None,
+    ra: float | None,
+    dec: float | None,
+    size: float,
+    profile_name: str,
+    full_pass2: bool,
+    kind: str,
+    progress: bool | None,
+) -> int:
+    """Extract a tile, match it, measure what is left, and judge it.
+
+    The tile is an image of your own (--fits FILE); TILE_ID then names it, where its own centre should not.
+    """
+    profile = load_profile(profile_name)
+    if path is None:
+        what = tile_id or (f"the {size:g} arcmin about {ra}, {dec}" if ra is not None and dec is not None else None)
+        if what is None:
+            raise InputError("name an image (--fits FILE), a tile, or a position (--ra DEG --dec DEG)")
+        raise InputError(f"{what}: vascodb cannot download plates yet; give the image with --fits FILE")
+    if ra is not None or dec is not None:
+        raise InputError("--fits FILE says where the tile is; leave out --ra and --dec")
+    console = Console(stderr=True)
+    shown = console.is_terminal if progress is None else progress
+    with console.status(path.name) if shown else _Quiet() as status:
+        report = ingest_image(
+            Database(Settings()),
+            path,
+            profile,
+            tile_id=tile_id,
+            measure_all=full_pass2,
+            progress=lambda step: status.update(f"{path.name}: {step}"),
+        )
+    if kind == "json":
+        click.echo(json.dumps(report.as_dict()))
+    else:
+        print_report(report)
+    return SOME_UNKNOWN if report.has_unknown else 0
+
+
+class _Quiet:
+    """A progress display that shows nothing."""
+
+    def __enter__(self) -> "_Quiet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, _: str) -> None:
+        """Show nothing."""
+
+
+def print_report(report: IngestReport) -> None:
+    """Print what happened to an image, for people."""
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console.print(f"[bold]{report.tile_id}[/] on plate {report.plate_id}, judged by run {report.run}")
+    console.print(f"{report.detections} detections, {report.measured} measured against the PSF")
+    states = Table("catalogue", "matched", "clear", "unknown", "not covered", box=None, header_style="bold")
+    for name, count in report.catalogs.items():
+        states.add_row(name, *(str(count[state]) for state in ("matched", "clear", "unknown", "not_covered")))
+    gates = Table("gate", "pass", "fail", "unknown", "left so far", box=None, header_style="bold")
+    for name, count in report.gates.items():
+        gates.add_row(name, *(str(count[o]) for o in ("pass", "fail", "unknown")), str(report.remaining[name]))
+    console.print(states)
+    console.print(gates)
+    console.print(f"[bold]{report.candidates} candidates[/]")
+    parts = ", ".join(f"{part} {value:.2f}" for part, value in report.seconds.items() if part != "total")
+    console.print(f"{report.seconds['total']:.2f} s ({parts})", style="dim")
+
+
+COMMANDS = (ingest_tile,)

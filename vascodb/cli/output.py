@@ -1,0 +1,170 @@
+"""Rows out: a table for people, or a file with units and descriptions for programs."""
+
+import io
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from astropy.table import MaskedColumn, Table
+from pyarrow import parquet
+from rich.console import Console
+from rich.table import Table as RichTable
+from sqlalchemy import Connection, text
+
+from vascodb.errors import InputError
+
+__all__ = ["Query", "emit", "print_sql", "run_query"]
+
+_COMMENT = re.compile(r"(?P<description>.*) \[(?P<unit>[^\]]+)\] \{(?P<ucd>[^}]+)\}")
+_BINARY = ("fits", "parquet")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A statement with bound parameters, and the view whose column comments describe its result."""
+
+    statement: str
+    parameters: Mapping[str, Any]
+    relation: str
+
+
+def print_sql(query: Query) -> None:
+    """Print a statement so that it can be pasted into psql."""
+    for name, value in query.parameters.items():
+        print(f"\\set {name} {value}")  # noqa: T201
+    print(re.sub(r":(\w+)", lambda m: f":'{m[1]}'", query.statement.strip()) + ";")  # noqa: T201
+
+
+def run_query(connection: Connection, query: Query) -> Table:
+    """Run a statement; the columns carry the units, UCDs and descriptions of the relation's comments."""
+    result = connection.execute(text(query.statement), dict(query.parameters))
+    names = list(result.keys())
+    rows = result.all()
+    comments = {
+        name: comment
+        for name, comment in connection.execute(
+            text("""
+                SELECT attname, col_description(attrelid, attnum)
+                FROM pg_attribute
+                WHERE attrelid = CAST(:relation AS regclass) AND attnum > 0
+            """),
+            {"relation": query.relation},
+        )
+        if comment
+    }
+    table = Table()
+    for index, name in enumerate(names):
+        table[name] = _column(name, [row[index] for row in rows], comments.get(name))
+    return table
+
+
+def emit(table: Table, kind: str, output: Path | None) -> None:
+    """Print or write rows.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        From `run_query`.
+    kind : str
+        ``table``, ``json``, ``csv``, ``ecsv``, ``votable``, ``fits`` or ``parquet``.
+    output : `~pathlib.Path` or None
+        File to write; None for standard output.
+
+    Raises
+    ------
+    InputError
+        If a binary format would go to a terminal, or the file cannot be written.
+    """
+    if kind in _BINARY and output is None and sys.stdout.isatty():
+        raise InputError(f"{kind} is binary; give a file with -o")
+    if kind == "table" and output is None:
+        _print_table(table)
+        return
+    content = _render(table, kind)
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror}") from error
+
+
+def _column(name: str, values: Sequence[Any], comment: str | None) -> MaskedColumn:
+    mask = [value is None for value in values]
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, bool) for value in present):
+        data = np.array([bool(v) for v in values])
+    elif present and all(isinstance(value, int) for value in present):
+        data = np.array([0 if v is None else v for v in values], dtype=np.int64)
+    elif present and all(isinstance(value, int | float) for value in present):
+        data = np.array([np.nan if v is None else float(v) for v in values])
+    else:
+        data = np.array(["" if v is None else str(v) for v in values], dtype=str)
+    column = MaskedColumn(data, name=name, mask=mask)
+    if comment and (match := _COMMENT.fullmatch(comment)):
+        column.description = match["description"]
+        column.unit = None if match["unit"] == "-" else match["unit"]
+        column.meta["ucd"] = match["ucd"]
+    return column
+
+
+def _print_table(table: Table) -> None:
+    view = RichTable(box=None, header_style="bold", pad_edge=False)
+    for name in table.colnames:
+        view.add_column(name, justify="right" if table[name].dtype.kind in "if" else "left", no_wrap=True)
+    for row in table:
+        view.add_row(*[_cell(value) for value in row])
+    width = None if sys.stdout.isatty() else 400
+    Console(width=width).print(view)
+
+
+def _cell(value: Any) -> str:
+    if np.ma.is_masked(value):
+        return ""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float | np.floating) else str(value)
+
+
+def _render(table: Table, kind: str) -> bytes:
+    if kind == "json":
+        return (json.dumps([_plain_row(table, row) for row in table], indent=1) + "\n").encode()
+    if kind == "parquet":
+        sink = io.BytesIO()
+        parquet.write_table(_arrow(table), sink)
+        return sink.getvalue()
+    formats = {"table": "ascii.fixed_width_two_line", "csv": "ascii.csv", "ecsv": "ascii.ecsv"}
+    if kind in ("fits", "votable"):
+        stream = io.BytesIO()
+        table.write(stream, format=kind)
+        return stream.getvalue()
+    lines = io.StringIO()
+    table.write(lines, format=formats[kind])
+    return lines.getvalue().encode()
+
+
+def _plain_row(table: Table, row: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for name in table.colnames:
+        value = row[name]
+        if np.ma.is_masked(value) or (isinstance(value, float | np.floating) and not np.isfinite(value)):
+            plain[name] = None
+        else:
+            plain[name] = value.item() if hasattr(value, "item") else value
+    return plain
+
+
+def _arrow(table: Table) -> pa.Table:
+    arrays, fields = [], []
+    for name in table.colnames:
+        column = table[name]
+        values = pa.array(np.asarray(column).tolist(), mask=np.ma.getmaskarray(column))
+        metadata = {"description": column.description or "", "unit": str(column.unit or ""), "ucd": column.meta.get("ucd", "")}
+        arrays.append(values)
+        fields.append(pa.field(name, values.type, metadata=metadata))
+    return pa.table(arrays, schema=pa.schema(fields))

@@ -1,0 +1,231 @@
+"""Take one image the whole way of the data: extract, load, match, measure, judge."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import Connection, text
+
+from vascodb.bulk import advisory_lock
+from vascodb.db import Database
+from vascodb.errors import InputError, WrongSurveyError
+from vascodb.extract.config import ExtractionConfig, load_config
+from vascodb.extract.passes import Extraction, extract_detections_and_psf, fit_psf, full_pass2, measure, pass1
+from vascodb.extract.psf import PsfModel
+from vascodb.extract.tools import find_tool
+from vascodb.ids import content_id
+from vascodb.pipeline.detections import load_detections, save_detections, save_measurements
+from vascodb.pipeline.report import IngestReport, read_report
+from vascodb.pipeline.runs import ensure_run, judge
+from vascodb.plates.images import PlateImage, read_image
+from vascodb.plates.register import record_image, record_refused_image, tile_of
+from vascodb.profiles import Profile
+
+__all__ = ["Progress", "ingest_image"]
+
+Progress = Callable[[str], None]
+
+
+def ingest_image(
+    database: Database,
+    path: Path,
+    profile: Profile,
+    *,
+    tile_id: str | None = None,
+    measure_all: bool = False,
+    progress: Progress = lambda _: None,
+) -> IngestReport:
+    """Extract an image, match its detections, and judge them by a profile, veto first.
+
+    Known stars are told apart from the rest by their positions, which takes milliseconds; only what
+    is left, and a fixed sample of stars, is measured against the PSF, which takes seconds. All of it
+    is one transaction: the image is there with its verdicts, or nothing of it is. Doing it again
+    does only what is missing, such as new matches after more references were loaded.
+
+    Parameters
+    ----------
+    database : `Database`
+        Where to.
+    path : `~pathlib.Path`
+        FITS image of a POSS-I red plate or a part of one.
+    profile : `Profile`
+        What to judge by.
+    tile_id : str, optional
+        Tile that the image covers; by default named after its centre.
+    measure_all : bool, optional
+        Measure every detection against the PSF in a full pass 2, as the seeds do. The numbers are
+        the same to the last bit.
+    progress : callable, optional
+        Called with the name of each step as it begins.
+
+    Raises
+    ------
+    WrongSurveyError
+        If the image is not of a POSS-I red plate; it is recorded as refused.
+    InputError
+        If the image cannot be used; nothing is stored.
+    ToolError
+        If SExtractor or PSFEx is missing or fails; nothing is stored.
+    """
+    started = time.perf_counter()
+    image = read_image(path)
+    if image.refusal is not None:
+        with database.connect() as connection:
+            record_refused_image(connection, image)
+        raise WrongSurveyError(f"{path}: {image.refusal}; recorded and refused")
+    with _naming(path):
+        tile = tile_of(image, tile_id)
+    work = database.settings.work_dir
+    work.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=work, prefix="ingest-") as folder, database.connect() as connection:
+        job = _Ingest(database, connection, image, profile, Path(folder), progress)
+        extraction_id = job.extract(tile)
+        job.match(extraction_id)
+        job.measure(extraction_id, everything=measure_all)
+        run_id = job.judge(extraction_id)
+        job.seconds["total"] = time.perf_counter() - started
+        return read_report(connection, run_id, extraction_id, profile, path, job.seconds)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+@dataclass
+class _Ingest:
+    """One image on its way; the PSF model is kept between steps that need it."""
+
+    database: Database
+    connection: Connection
+    image: PlateImage
+    profile: Profile
+    folder: Path
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.seconds = dict.fromkeys(("pass1", "psf", "detect", "load", "match", "measure", "judge"), 0.0)
+        self.config: ExtractionConfig = load_config(self.profile.extraction)
+        self.psf: PsfModel | None = None
+
+    def extract(self, tile_id: str) -> int:
+        """Extract the image unless that was done before; returns the extraction's id."""
+        sextractor, psfex = find_tool("source-extractor"), find_tool("psfex")
+        extraction_id = content_id(
+            "extraction", self.image.sha256, self.config.sha256, sextractor.version, psfex.version
+        )
+        advisory_lock(self.connection, f"extraction {extraction_id}")
+        known = self.connection.scalar(
+            text("SELECT 1 FROM vasco.extraction WHERE extraction_id = :id"), {"id": extraction_id}
+        )
+        with _naming(self.image.path):
+            image_id = record_image(self.connection, self.image, tile_id)
+        if known:
+            return extraction_id
+        self.progress("pass 1, PSF and detection")
+        done = extract_detections_and_psf(self.image.path, self.config, self.folder)
+        self.seconds.update(getattr(done, "seconds", {}))
+        self.psf = done.psf
+        with self._timed("load"):
+            self._save_extraction(extraction_id, image_id, done)
+            save_detections(self.database, self.connection, extraction_id, done.detections, self.image.astrometry)
+        return extraction_id
+
+    def match(self, extraction_id: int) -> None:
+        """Match against every registered catalogue of the families that the profile asks for."""
+        catalogs = self.connection.scalars(
+            text("SELECT catalog FROM ref.catalog WHERE family = ANY (:families) ORDER BY catalog"),
+            {"families": self.profile.families},
+        ).all()
+        with self._timed("match"):
+            for catalog in catalogs:
+                self.progress(f"match {catalog}")
+                self.connection.execute(
+                    text("SELECT * FROM stage.match(:extraction_id, :catalog)"),
+                    {"extraction_id": extraction_id, "catalog": catalog},
+                )
+
+    def measure(self, extraction_id: int, *, everything: bool) -> None:
+        """Measure against the PSF what still needs it, or everything."""
+        if everything:
+            unmeasured = self.connection.scalar(
+                text("SELECT count(*) FROM vasco.detection WHERE extraction_id = :id AND spread_model IS NULL"),
+                {"id": extraction_id},
+            )
+            if unmeasured:
+                self.progress("full pass 2")
+                psf = self._psf_model()
+                with self._timed("measure"):
+                    _, measurements = full_pass2(self.image.path, self.config, psf, self.folder)
+                    save_measurements(self.database, self.connection, extraction_id, measurements)
+            return
+        targets = self.connection.scalars(
+            text("SELECT number FROM stage.measure_targets(:id, :families, :n)"),
+            {"id": extraction_id, "families": self.profile.families, "n": self.profile.reference_stars},
+        ).all()
+        if not targets:
+            return
+        self.progress(f"measure {len(targets)} detections")
+        psf = self._psf_model()
+        with self._timed("measure"):
+            detections = load_detections(self.connection, extraction_id)
+            measurements = measure(self.image.path, self.config, psf, detections, targets, self.folder)
+            save_measurements(self.database, self.connection, extraction_id, measurements)
+
+    def judge(self, extraction_id: int) -> int:
+        """Judge by the profile's standing run; returns its id."""
+        self.progress("judge")
+        with self._timed("judge"):
+            run_id = ensure_run(self.connection, self.profile)
+            judge(self.connection, run_id, extraction_id)
+        return run_id
+
+    def _psf_model(self) -> PsfModel:
+        if self.psf is None:
+            self.progress("pass 1 and PSF")
+            with self._timed("pass1"):
+                stars = pass1(self.image.path, self.config, self.folder)
+            with self._timed("psf"):
+                self.psf = fit_psf(self.image.path, stars, self.config, self.folder)
+        return self.psf
+
+    def _save_extraction(self, extraction_id: int, image_id: int, done: Extraction) -> None:
+        self.connection.execute(
+            text("""
+                INSERT INTO vasco.extraction (
+                    extraction_id, image_id, config_name, config_sha256, sextractor_version, psfex_version,
+                    psf_stars_loaded, psf_stars_accepted, psf_fwhm_px, psf_chi2, n_detections, tool_warnings
+                )
+                VALUES (
+                    :extraction_id, :image_id, :config_name, :config_sha256, :sextractor_version, :psfex_version,
+                    :psf_stars_loaded, :psf_stars_accepted, :psf_fwhm_px, :psf_chi2, :n_detections, :tool_warnings
+                )
+            """),
+            {
+                "extraction_id": extraction_id,
+                "image_id": image_id,
+                "config_name": self.config.name,
+                "config_sha256": self.config.sha256,
+                "sextractor_version": done.sextractor_version,
+                "psfex_version": done.psf.tool_version,
+                "psf_stars_loaded": done.psf.loaded,
+                "psf_stars_accepted": done.psf.accepted,
+                "psf_fwhm_px": done.psf.fwhm_px,
+                "psf_chi2": done.psf.chi2,
+                "n_detections": len(done.detections),
+                "tool_warnings": list(done.warnings),
+            },
+        )
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[part] += time.perf_counter() - started

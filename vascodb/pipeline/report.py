@@ -1,0 +1,112 @@
+"""What happened to one image, read back from the rows."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from vascodb.profiles import Profile
+
+__all__ = ["IngestReport", "read_report"]
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """One image after its way through the pipeline; all counts are of rows in the database.
+
+    Parameters
+    ----------
+    image : str
+        The file.
+    tile_id, plate_id, run : str
+        Tile, true plate, and the run that judged.
+    detections, measured, candidates : int
+        Detections; those with PSF columns; those that passed every stage.
+    catalogs : mapping
+        Per catalogue the number of detections matched, clear, unknown and not_covered.
+    gates : mapping
+        Per gate the number of judged detections that pass, fail, are unknown or not_covered.
+    remaining : mapping
+        Detections left after each stage and all before it, in order.
+    seconds : mapping
+        Wall time of the parts, and the total.
+    """
+
+    image: str
+    tile_id: str
+    plate_id: str
+    run: str
+    detections: int
+    catalogs: Mapping[str, Mapping[str, int]]
+    measured: int
+    gates: Mapping[str, Mapping[str, int]]
+    remaining: Mapping[str, int]
+    candidates: int
+    seconds: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values, seconds to the millisecond."""
+        plain = asdict(self)
+        plain["seconds"] = {part: round(value, 3) for part, value in self.seconds.items()}
+        return plain
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether anything stayed unknown because a look-up failed or a value could not be measured."""
+        return any(c["unknown"] for c in self.catalogs.values()) or any(g["unknown"] for g in self.gates.values())
+
+
+def read_report(
+    connection: Connection, run_id: int, extraction_id: int, profile: Profile, path: Path, seconds: Mapping[str, float]
+) -> IngestReport:
+    """Read back what a run says of an extraction."""
+    of_both = {"run_id": run_id, "extraction_id": extraction_id}
+    head = connection.execute(
+        text("""
+            SELECT
+                i.tile_id, i.plate_id, (SELECT r.run FROM vasco.run AS r WHERE r.run_id = :run_id) AS run, e.n_detections,
+                (
+                    SELECT count(d.spread_model) FROM vasco.detection AS d WHERE d.extraction_id = e.extraction_id
+                ) AS measured
+            FROM vasco.extraction AS e
+            JOIN plate.image AS i USING (image_id)
+            WHERE e.extraction_id = :extraction_id
+        """),
+        of_both,
+    ).one()
+    states = connection.execute(
+        text("""
+            SELECT catalog, matched, clear, unknown, not_covered
+            FROM api.match_states
+            WHERE extraction_id = :extraction_id
+            ORDER BY catalog
+        """),
+        of_both,
+    ).mappings()
+    catalogs = {str(row["catalog"]): {k: v for k, v in row.items() if k != "catalog"} for row in states}
+    funnel = connection.execute(
+        text("""
+            SELECT stage, passed AS pass, failed AS fail, unknown, not_covered, remaining
+            FROM api.funnel
+            WHERE run_id = :run_id AND extraction_id = :extraction_id
+            ORDER BY ordinal
+        """),
+        of_both,
+    ).mappings()
+    rows = {str(row["stage"]): dict(row) for row in funnel}
+    outcomes = ("pass", "fail", "unknown", "not_covered")
+    return IngestReport(
+        image=str(path),
+        tile_id=head.tile_id,
+        plate_id=head.plate_id,
+        run=head.run,
+        detections=head.n_detections,
+        catalogs=catalogs,
+        measured=head.measured,
+        gates={stage: {outcome: rows[stage][outcome] for outcome in outcomes} for stage in profile.gates},
+        remaining={stage: row["remaining"] for stage, row in rows.items()},
+        candidates=rows[profile.stages[-1].stage]["remaining"],
+        seconds=seconds,
+    )
