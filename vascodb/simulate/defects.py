@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from vascodb.simulate.emulsion import FlawPixels
 
-__all__ = ["DEFECT_KINDS", "Defects", "draw_defects", "draw_trails"]
+__all__ = ["DEFECT_KINDS", "LONGEST_HALF_PX", "Defects", "draw_defects", "draw_trails"]
 
 Floats = NDArray[np.float64]
 
 DEFECT_KINDS = ("scratch", "dust", "hair", "hot_spot")
+# No scratch, hair or grain reaches farther from its middle; trails do.
+LONGEST_HALF_PX = 60.0
 _POINTS_PER_PX = 3
 
 
@@ -127,7 +129,7 @@ def _dust(rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
 
 
 def _hot_spot(rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """One to three pixels: sharper than any star that came through the telescope."""
-    n = int(rng.integers(1, 4))
+    """Two or three pixels: sharper than any star that came through the telescope, and dense enough to be detected."""
+    n = int(rng.integers(2, 4))
     dx, dy = np.array([0.0, 1.0, 0.0])[:n], np.array([0.0, 0.0, 1.0])[:n]
-    return dx, dy, np.full(n, rng.uniform(5000, 10000))
+    return dx, dy, np.full(n, rng.uniform(7000, 10000))

@@ -1,5 +1,7 @@
 """The plate's limit: the faintest star that the extraction threshold lets through."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +22,8 @@ _CLIP_SIGMA = 3.0
 _CLIP_ROUNDS = 6
 
 
-def limit_5sigma_mag(psf: Psf, emulsion: Emulsion, noise_rms: float) -> float:
-    """Magnitude at which a star at the plate centre just makes 5 pixels of 5 sigma.
+def limit_5sigma_mag(psf: Psf, emulsion: Emulsion, noise_rms: float, *, shape: tuple[int, int]) -> float:
+    """Magnitude at which a star of the image's median width just makes 5 pixels of 5 sigma.
 
     This is the detection rule of the seed configuration (``DETECT_THRESH 5``, ``DETECT_MINAREA 5``,
     3x3 filter): in the noise-free image of the star, through the characteristic curve, the scanner
@@ -37,16 +39,21 @@ def limit_5sigma_mag(psf: Psf, emulsion: Emulsion, noise_rms: float) -> float:
         Response and scanner.
     noise_rms : float
         Standard deviation of the background, pixel values.
+    shape : tuple of 2 int
+        Rows and columns of the image.
 
     Returns
     -------
     float
         Magnitude.
     """
+    x, y = np.meshgrid(np.linspace(1, shape[1], 9), np.linspace(1, shape[0], 9))
+    relative_width = float(np.median(psf.width_and_shape(x, y)[0])) / psf.alpha_px
+    typical = replace(psf, fwhm_arcsec=psf.fwhm_arcsec * relative_width)
     bright, faint = 8.0, 26.0
     while faint - bright > 1e-4:
         middle = (bright + faint) / 2
-        heights = [_fifth_pixel(psf, emulsion, middle, dx, dy) for dx in _PHASES for dy in _PHASES]
+        heights = [_fifth_pixel(typical, emulsion, middle, dx, dy) for dx in _PHASES for dy in _PHASES]
         if np.median(heights) >= THRESHOLD_SIGMA * noise_rms:
             bright = middle
         else:
@@ -58,7 +65,7 @@ def _fifth_pixel(psf: Psf, emulsion: Emulsion, mag: float, dx: float, dy: float)
     side = 2 * _STAMP_HALF_PX + 1
     # The star is moved, with its plate, to the middle of a small image.
     x, y = np.array([_STAMP_HALF_PX + 1 + dx]), np.array([_STAMP_HALF_PX + 1 + dy])
-    here = Psf(psf.fwhm_arcsec, psf.scale_arcsec_px, (float(x[0]), float(y[0])), psf.half_size_px)
+    here = replace(psf, centre_px=(float(x[0]), float(y[0])))
     light = np.zeros((side, side), np.float32)
     here.render(light, x, y, np.array([mag]))
     scanned = emulsion.scan(emulsion.density(light + np.float32(emulsion.sky_exposure)))

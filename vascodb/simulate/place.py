@@ -7,6 +7,8 @@ from vascodb.errors import InputError
 
 __all__ = ["FreePlaces"]
 
+Floats = NDArray[np.float64]
+
 _TRIES_PER_PLACE = 5000
 
 
@@ -27,7 +29,7 @@ class FreePlaces:
         self._taken = np.zeros(shape, dtype=np.bool_)
         self._discs: dict[int, NDArray[np.bool_]] = {}
 
-    def take(self, x: NDArray[np.float64], y: NDArray[np.float64], radius_px: NDArray[np.float64]) -> None:
+    def take(self, x: Floats, y: Floats, radius_px: Floats) -> None:
         """Take discs about positions (FITS pixels); positions may be off the image."""
         # Half a pixel's diagonal: the whole of a free pixel is free.
         radii = np.ceil(radius_px + 0.75).astype(np.int64)
@@ -41,7 +43,7 @@ class FreePlaces:
                 part = self._disc(r)[top - row + r : bottom - row + r, left - column + r : right - column + r]
                 self._taken[top:bottom, left:right] |= part
 
-    def pick(self, n: int, radius_px: float, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def pick(self, n: int, radius_px: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Choose free positions and take a disc about each.
 
         Parameters

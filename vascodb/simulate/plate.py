@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vascodb.plates.dates import read_exposure_times
 from vascodb.plates.solution import PixelSolution, read_astrometry
-from vascodb.simulate.defects import draw_defects, draw_trails
+from vascodb.simulate.defects import LONGEST_HALF_PX, draw_defects, draw_trails
 from vascodb.simulate.emulsion import Emulsion, FlawPixels
 from vascodb.simulate.header import make_header
 from vascodb.simulate.limit import background_rms, limit_5sigma_mag
@@ -37,7 +37,6 @@ Floats = NDArray[np.float64]
 _FROM_REFERENCE_ARCSEC = 10.5
 _FROM_STARS_ARCSEC = 12.0
 _APART_ARCSEC = 25.0
-_DEFECT_ROOM_ARCSEC = 50.0
 _EDGE_ARCSEC = 25.0
 _VANISHED_RANGE_MAG = 4.5
 _BLEND_ARCSEC = (3.0, 8.0)
@@ -109,15 +108,18 @@ def simulate_plate(spec: SimulationSpec) -> SimulatedPlate:
         If the image does not fit on its plate or the field has no room for the injected objects.
     """
     # One stream per purpose: asking for more of one kind leaves the others' draws alone.
-    streams = [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(spec.seed).spawn(6)]
+    streams = [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(spec.seed).spawn(7)]
     header = make_header(spec, streams[0])
     emulsion = Emulsion()
     sky = _make_sky(spec, header, emulsion)
     free = FreePlaces(spec.shape, sky.pixels(_EDGE_ARCSEC))
     stars = _draw_stars(sky, free, streams[1], streams[2])
+    trails = draw_trails(spec.n_trails, spec.shape, streams[4])
+    _take_pixels(sky, free, trails.pixels)
     vanished = _draw_vanished(sky, free, stars, streams[3])
-    places = free.pick(spec.n_defects, sky.pixels(_DEFECT_ROOM_ARCSEC), streams[4])
-    defects = [draw_defects(*places, spec.shape, streams[4]), draw_trails(spec.n_trails, spec.shape, streams[4])]
+    free.take(vanished.x, vanished.y, np.full(len(vanished.x), sky.pixels(_FROM_STARS_ARCSEC) + LONGEST_HALF_PX))
+    places = free.pick(spec.n_defects, sky.pixels(_FROM_STARS_ARCSEC), streams[5])
+    defects = [draw_defects(*places, spec.shape, streams[5]), trails]
 
     x, y = sky.on_plate(stars)
     light = np.zeros(spec.shape, np.float32)
@@ -125,9 +127,9 @@ def simulate_plate(spec: SimulationSpec) -> SimulatedPlate:
         light, np.concatenate([x, vanished.x]), np.concatenate([y, vanished.y]),
         np.concatenate([stars.mag, vanished.mag]),
     )  # fmt: skip
-    image = emulsion.develop(light, _join([d.pixels for d in defects]), streams[5])
+    image = emulsion.develop(light, _join([d.pixels for d in defects]), streams[6])
     rms = background_rms(image)
-    limit = limit_5sigma_mag(sky.psf, emulsion, rms)
+    limit = limit_5sigma_mag(sky.psf, emulsion, rms, shape=spec.shape)
     truth = truth_table(stars, (x, y), stars.at_epoch(sky.epoch_jyear), vanished, defects, sky.solution, sky.psf,
                         spec.shape, limit)  # fmt: skip
     truth.meta.update(_truth_meta(sky, limit, rms))
@@ -148,7 +150,8 @@ def _make_sky(spec: SimulationSpec, header: fits.Header, emulsion: Emulsion) -> 
     # Upwards to a thousandth of a degree, so that the number in the metadata is the number used.
     radius = float(np.ceil((to_corner + spec.reference_pad_arcmin / 60.0) * 1000) / 1000)
     cone = Cone(round(float(ra), 6) % 360.0, round(float(dec), 6), radius)
-    return _Sky(spec, astrometry.solution, psf, epoch, limit_5sigma_mag(psf, emulsion, emulsion.sky_rms), cone, corners)
+    limit = limit_5sigma_mag(psf, emulsion, emulsion.sky_rms, shape=spec.shape)
+    return _Sky(spec, astrometry.solution, psf, epoch, limit, cone, corners)
 
 
 def _draw_stars(sky: _Sky, free: FreePlaces, field_rng: np.random.Generator, rng: np.random.Generator) -> Stars:
@@ -182,6 +185,12 @@ def _take(sky: _Sky, free: FreePlaces, stars: Stars) -> None:
     visible = stars.mag < sky.limit_mag
     free.take(*sky.on_plate(stars), np.where(visible, sky.pixels(_FROM_STARS_ARCSEC) + halo, around))
     free.take(*sky.solution.sky_to_pixel(stars.ra_deg, stars.dec_deg), around)
+
+
+def _take_pixels(sky: _Sky, free: FreePlaces, pixels: FlawPixels) -> None:
+    """Take the surroundings of flaw pixels; of so many neighbours some are enough."""
+    row, column = pixels.row[::10].astype(np.float64), pixels.column[::10].astype(np.float64)
+    free.take(column + 1, row + 1, np.full(len(row), sky.pixels(_FROM_STARS_ARCSEC)))
 
 
 def _draw_vanished(sky: _Sky, free: FreePlaces, stars: Stars, rng: np.random.Generator) -> Vanished:
