@@ -75,10 +75,14 @@ class Cone:
             raise InputError(f"cone {value!r}: give RA,DEC,RADIUS such as 132.8242,11.8010,0.50deg") from error
         return cls(ra, dec, radius)
 
+    def __str__(self) -> str:
+        """The cone as `parse` reads it."""
+        return f"{self.ra_deg:.9g},{self.dec_deg:.9g},{self.radius_deg:.9g}deg"
+
     @property
     def description(self) -> str:
         """The cone in words."""
-        return f"cone {self.ra_deg:.9g},{self.dec_deg:.9g},{self.radius_deg:.9g}deg"
+        return f"cone {self}"
 
     def contains(self, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each position is in the cone."""

@@ -3,12 +3,13 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import click
 from sqlalchemy import text
 
-from vascodb.cli.output import Query, emit, print_sql, run_query
 from vascodb.cli.options import output_options
+from vascodb.cli.output import Query, emit, print_sql, run_query
 from vascodb.cluster import Cluster
 from vascodb.db import Database
 from vascodb.doctor import diagnose
@@ -63,7 +64,7 @@ def init() -> None:
 @click.command()
 @click.option("--fingerprint", is_flag=True, help="One hash per table and one for all, whatever the order of rows.")
 @output_options
-def status(fingerprint: bool, kind: str, output: os.PathLike[str] | None, show_sql: bool) -> None:
+def status(fingerprint: bool, kind: str, output: Path | None, show_sql: bool) -> None:
     """Catalogues, what of them is loaded, and which sky they cover."""
     statement, relation = ("SELECT * FROM api.catalogs ORDER BY catalog", "api.catalogs")
     if fingerprint:

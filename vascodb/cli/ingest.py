@@ -24,7 +24,9 @@ SOME_UNKNOWN = 3
 
 @click.command("ingest-tile")
 @click.argument("tile_id", required=False)
-@click.option("--fits", "path", type=existing_path, metavar="FILE", help="FITS image of a POSS-I red plate or a part of it.")
+@click.option(
+    "--fits", "path", type=existing_path, metavar="FILE", help="FITS image of a POSS-I red plate or a part of it."
+)
 @click.option("--ra", type=float, metavar="DEG", help="Right ascension of the tile's centre.")
 @click.option("--dec", type=float, metavar="DEG", help="Declination of the tile's centre.")
 @click.option("--size", type=AngleType(u.arcmin), default="60arcmin", show_default=True, help="Side of the tile.")

@@ -13,7 +13,7 @@ __all__ = ["AngleType", "existing_path", "output_options"]
 FORMATS = ("table", "json", "csv", "ecsv", "votable", "fits", "parquet")
 
 
-class AngleType(click.ParamType):
+class AngleType(click.ParamType[float]):
     """An angle with its unit, such as ``5arcsec`` or ``60arcmin``; becomes a float in ``unit``."""
 
     name = "angle"

@@ -37,8 +37,8 @@ class Query:
 def print_sql(query: Query) -> None:
     """Print a statement so that it can be pasted into psql."""
     for name, value in query.parameters.items():
-        print(f"\\set {name} {value}")  # noqa: T201
-    print(re.sub(r":(\w+)", lambda m: f":'{m[1]}'", query.statement.strip()) + ";")  # noqa: T201
+        print(f"\\set {name} {value}")
+    print(re.sub(r":(\w+)", lambda m: f":'{m[1]}'", query.statement.strip()) + ";")
 
 
 def run_query(connection: Connection, query: Query) -> Table:
@@ -164,7 +164,11 @@ def _arrow(table: Table) -> pa.Table:
     for name in table.colnames:
         column = table[name]
         values = pa.array(np.asarray(column).tolist(), mask=np.ma.getmaskarray(column))
-        metadata = {"description": column.description or "", "unit": str(column.unit or ""), "ucd": column.meta.get("ucd", "")}
+        metadata = {
+            "description": column.description or "",
+            "unit": str(column.unit or ""),
+            "ucd": column.meta.get("ucd", ""),
+        }
         arrays.append(values)
         fields.append(pa.field(name, values.type, metadata=metadata))
     return pa.table(arrays, schema=pa.schema(fields))

@@ -34,11 +34,13 @@ def load_plates_command(source: Path) -> None:
 @click.option("--cone", metavar="RA,DEC,RADIUS", help="The file is complete in this cone, e.g. 132.82,11.80,0.5deg.")
 @click.option("--moc", type=existing_path, metavar="FILE", help="The file is complete in this MOC (FITS, JSON, text).")
 @click.option(
-    "--column", "columns", multiple=True, metavar="CORE=NAME", help="Name of a core column in the file, e.g. ra=RAJ2000."
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="CORE=NAME",
+    help="Name of a core column in the file, e.g. ra=RAJ2000.",
 )
-def load_reference_command(
-    name: str, path: Path, cone: str | None, moc: Path | None, columns: tuple[str, ...]
-) -> None:
+def load_reference_command(name: str, path: Path, cone: str | None, moc: Path | None, columns: tuple[str, ...]) -> None:
     """Load a reference catalogue from a file, for the sky in which you vouch that it is complete.
 
     Without such sky nothing could ever be said to be missing from the catalogue.

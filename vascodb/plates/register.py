@@ -18,8 +18,10 @@ __all__ = ["image_id", "record_image", "record_refused_image", "tile_of"]
 
 # What a refused image has no use for.
 _UNUSED: dict[str, Any] = dict.fromkeys(
-    ("tile_id", "ra", "dec", "radius_deg", "footprint", "scale_arcsec_px", "wcs_kind", "wcs_available")
-    + ("solution_id", "epoch_jyear", "time_quality")
+    [
+        "tile_id", "ra", "dec", "radius_deg", "footprint", "scale_arcsec_px", "wcs_kind", "wcs_available", "solution_id",
+        "epoch_jyear", "time_quality",
+    ]  # fmt: skip
 )
 _TILE_NAME = re.compile(r"tile_RA(\d{1,3}\.\d{3})_DEC([pm])(\d{1,2}\.\d{3})")
 

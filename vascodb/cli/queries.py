@@ -1,0 +1,97 @@
+"""Verbs that ask: candidates and explain."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from vascodb.cli.options import output_options
+from vascodb.cli.output import Query, emit, print_sql, run_query
+from vascodb.db import Database
+from vascodb.errors import InputError
+from vascodb.pipeline.explain import Explanation, explain
+from vascodb.settings import Settings
+
+__all__ = ["COMMANDS"]
+
+_CANDIDATES = """
+SELECT src_id, run, plate_id, ra, dec, mag_auto, snr_win, fwhm_arcsec, elongation, spread_model, epoch_jyear
+FROM api.candidates
+WHERE (run = :run OR :run = '') AND (tile_id = :tile OR :tile = '')
+ORDER BY run, ra, dec
+"""
+
+
+@click.command()
+@click.argument("run", required=False, default="")
+@click.option("--tile", default="", metavar="TILE_ID", help="Only of this tile.")
+@output_options
+def candidates(run: str, tile: str, kind: str, output: Path | None, show_sql: bool) -> None:
+    """Detections that passed every stage of a run; of all runs without RUN."""
+    query = Query(_CANDIDATES, {"run": run, "tile": tile}, "api.candidates")
+    if show_sql:
+        print_sql(query)
+        return
+    with Database(Settings()).connect() as connection:
+        if run and not connection.scalar(text("SELECT 1 FROM vasco.run WHERE run = :run"), {"run": run}):
+            runs = connection.scalars(text("SELECT run FROM vasco.run ORDER BY run")).all()
+            raise InputError(f"no run {run!r}; there are: {', '.join(runs) or 'none yet'}")
+        emit(run_query(connection, query), kind, output)
+
+
+@click.command("explain")
+@click.argument("src_id")
+@click.option("--format", "kind", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def explain_command(src_id: str, kind: str) -> None:
+    """The whole story of one detection (TILE_ID:NUMBER): catalogues, distances, coverage, gates."""
+    with Database(Settings()).connect() as connection:
+        found = explain(connection, src_id)
+    if kind == "json":
+        click.echo(json.dumps([e.as_dict() for e in found]))
+        return
+    for explanation in found:
+        _print_explanation(explanation)
+
+
+def _print_explanation(e: Explanation) -> None:
+    console = Console(highlight=False, width=None if Console().is_terminal else 140)
+    d = e.detection
+    console.print(f"[bold]{d['src_id']}[/] at {d['ra']:.6f}, {d['dec']:.6f}")
+    console.print(
+        f"plate {d['plate_id']}, epoch {d['epoch_jyear']:.4f}, pixel {d['xwin_image']:.2f}, {d['ywin_image']:.2f}, "
+        f"MAG_AUTO {d['mag_auto']:.3f}, SNR_WIN {d['snr_win']:.1f}"
+    )
+    sources = Table(
+        "catalogue", "state", "nearest source", "at plate epoch", "at its own", "mag", "pm mas/yr", "covered by",
+        box=None, header_style="bold",
+    )  # fmt: skip
+    for s in e.sources:
+        motion = "" if s["pmra_masyr"] is None else f"{s['pmra_masyr']:.1f}, {s['pmdec_masyr']:.1f}"
+        sources.add_row(
+            s["catalog"], s["state"], _text(s["source_id"]), _arcsec(s["sep_plate_epoch_arcsec"]),
+            _arcsec(s["sep_catalog_epoch_arcsec"]), _text(s["mag"]), motion, s["covered_by"] or "nothing",
+        )  # fmt: skip
+    console.print(sources)
+    verdicts = Table("run", "stage", "outcome", "value", "parameters", "why not", box=None, header_style="bold")
+    for v in e.verdicts:
+        value = "" if v["value"] is None else f"{v['value']:.5g}"
+        limits = ", ".join(f"{k} {x}" for k, x in v["parameters"].items())
+        verdicts.add_row(v["run"], v["stage"], v["outcome"], value, limits, v["reason"] or "")
+    console.print(verdicts)
+    for run, is_candidate in e.is_candidate.items():
+        console.print(f"run {run}: [bold]{'candidate' if is_candidate else 'no candidate'}[/]")
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _arcsec(value: float | None) -> str:
+    return "none in 10′" if value is None else f"{value:.3f}″"
+
+
+COMMANDS = (candidates, explain_command)
