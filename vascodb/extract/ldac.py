@@ -11,6 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from vascodb.errors import ToolError
+from vascodb.extract.quiet_fits import open_quietly
 
 __all__ = ["DETECTION_COLUMNS", "PSF_COLUMNS", "DetectionTable", "PsfMeasurements", "read_ldac"]
 
@@ -159,7 +160,7 @@ def read_ldac(path: Path, columns: Mapping[str, np.dtype[Any]]) -> dict[str, NDA
     """
     try:
         # astropy reads a cut-off table as if nothing were wrong, or fails in many ways; the sizes in the headers tell.
-        with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
+        with open_quietly(path) as hdus:
             table = next((hdu for hdu in hdus if hdu.name == _HDU), None)
             if table is None:
                 raise ToolError(f"{path}: no {_HDU} table; the catalogue is incomplete, extract the image again")

@@ -1,18 +1,22 @@
 """The passes over one image, one by one and in the order that takes the least time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vascodb.extract.assoc import available_cores, measure
 from vascodb.extract.config import ExtractionConfig
 from vascodb.extract.ldac import DETECTION_COLUMNS, PSF_COLUMNS, DetectionTable, PsfMeasurements, read_ldac
-from vascodb.extract.psf import PsfModel, fit_psf_model
+from vascodb.extract.psf import PsfFit, PsfModel
 from vascodb.extract.sextractor import start_pass1, start_pass2
 from vascodb.extract.tools import find_tool
 from vascodb.extract.workspace import open_workspace
 
 __all__ = [
+    "BegunExtraction",
     "Extraction",
+    "begin_extraction",
     "detect",
     "extract_detections_and_psf",
     "fit_psf",
@@ -20,6 +24,28 @@ __all__ = [
     "measure",
     "pass1",
 ]
+
+
+@dataclass(frozen=True, eq=False)
+class BegunExtraction:
+    """The detections of an image whose PSF model is still being fitted.
+
+    Parameters
+    ----------
+    detections : `DetectionTable`
+        Every detection.
+    psf_fit : `~vascodb.extract.psf.PsfFit`
+        The fit at work; its ``wait()`` gives the model, or raises `NoPsfError`.
+    sextractor_version : str
+        Version of the tool.
+    warnings : tuple of str
+        SExtractor's warnings, each preceded by the pass that gave it.
+    """
+
+    detections: DetectionTable
+    psf_fit: PsfFit
+    sextractor_version: str
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +123,8 @@ def fit_psf(image: Path, ldac: Path, config: ExtractionConfig, workdir: Path) ->
     ToolError
         PSFEx is missing or failed.
     """
-    return fit_psf_model(open_workspace(image, workdir), ldac, config)
+    with PsfFit(open_workspace(image, workdir), ldac, config) as fit:
+        return fit.wait()
 
 
 def detect(image: Path, config: ExtractionConfig, workdir: Path) -> DetectionTable:
@@ -164,6 +191,53 @@ def full_pass2(
     return DetectionTable.from_columns(columns), measurements
 
 
+@contextmanager
+def begin_extraction(
+    image: Path, config: ExtractionConfig, workdir: Path, *, processes: int | None = None
+) -> Iterator[BegunExtraction]:
+    """Find every detection and leave PSFEx at work.
+
+    The PSF is not needed until something is measured against it, and on images with narrow stars (below 3 px) its fit
+    takes far longer than anything else here: what is done to the detections within the block takes no extra time.
+
+    Parameters
+    ----------
+    image : `~pathlib.Path`
+        FITS file with the image in the primary HDU; may be gzip-compressed.
+    config : `ExtractionConfig`
+        All keys.
+    workdir : `~pathlib.Path`
+        Folder for working files, made if needed.
+    processes : int, optional
+        With 1, the two passes run one after the other; by default side by side where there are two cores.
+
+    Yields
+    ------
+    `BegunExtraction`
+
+    Raises
+    ------
+    InputError
+        The image cannot be used.
+    ToolError
+        A tool is missing or failed.
+    """
+    workspace = open_workspace(image, workdir)
+    with start_pass2(workspace, config, "detect") as detecting:
+        if (processes or available_cores()) == 1:
+            detecting.wait()
+        with start_pass1(workspace, config) as finding_stars:
+            stars = finding_stars.wait()
+        with PsfFit(workspace, stars.output, config) as psf_fit:
+            found = detecting.wait()
+            yield BegunExtraction(
+                detections=_read_detections(found.output),
+                psf_fit=psf_fit,
+                sextractor_version=find_tool("source-extractor").version,
+                warnings=_labelled("pass1", stars.warnings) + _labelled("detect", found.warnings),
+            )
+
+
 def extract_detections_and_psf(
     image: Path, config: ExtractionConfig, workdir: Path, *, processes: int | None = None
 ) -> Extraction:
@@ -178,7 +252,7 @@ def extract_detections_and_psf(
     workdir : `~pathlib.Path`
         Folder for working files, made if needed.
     processes : int, optional
-        With 1, the tools run one after the other; by default two run at a time where there are two cores.
+        With 1, the two passes run one after the other; by default side by side where there are two cores.
 
     Returns
     -------
@@ -187,29 +261,20 @@ def extract_detections_and_psf(
     Raises
     ------
     NoPsfError
-        The image has no star PSFEx accepts, an `InputError`; `detect` still gives its detections.
+        The image has no star PSFEx accepts, an `InputError`; `begin_extraction` and `detect` still give its detections.
     InputError
         The image cannot be used.
     ToolError
         A tool is missing or failed.
     """
-    workspace = open_workspace(image, workdir)
-    with start_pass2(workspace, config, "detect") as detecting:
-        if (processes or available_cores()) == 1:
-            detecting.wait()
-        with start_pass1(workspace, config) as run:
-            stars = run.wait()
-        psf = fit_psf_model(workspace, stars.output, config)
-        found = detecting.wait()
-    warnings = [f"pass1: {text}" for text in stars.warnings]
-    warnings += [f"psf: {text}" for text in psf.warnings]
-    warnings += [f"detect: {text}" for text in found.warnings]
-    return Extraction(
-        detections=_read_detections(found.output),
-        psf=psf,
-        sextractor_version=find_tool("source-extractor").version,
-        warnings=tuple(warnings),
-    )
+    with begin_extraction(image, config, workdir, processes=processes) as begun:
+        psf = begun.psf_fit.wait()
+        warnings = begun.warnings + _labelled("psf", psf.warnings)
+        return Extraction(begun.detections, psf, begun.sextractor_version, warnings)
+
+
+def _labelled(step: str, warnings: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{step}: {warning}" for warning in warnings)
 
 
 def _read_detections(ldac: Path) -> DetectionTable:

@@ -1,18 +1,20 @@
 """The PSF model of an image: fitting it with PSFEx, and telling a model from an empty one."""
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from astropy.io import fits
 
 from vascodb.errors import InputError, ToolError
 from vascodb.extract.config import ExtractionConfig
-from vascodb.extract.tools import find_tool, run_tool
+from vascodb.extract.quiet_fits import open_quietly
+from vascodb.extract.tools import RunningTool, find_tool
 from vascodb.extract.workspace import Workspace
 
-__all__ = ["NoPsfError", "PsfModel", "fit_psf_model", "read_psf_model"]
+__all__ = ["NoPsfError", "PsfFit", "PsfModel", "read_psf_model"]
 
 # None of these touches the model: no plots and pictures, and the smallest grid of snapshots for the diagnostics that
 # only those show (the default of 9x9 costs 1.5 s and leaves the same .psf file, byte for byte).
@@ -44,7 +46,8 @@ class PsfModel:
     accepted, loaded : int
         Number of stars the model rests on, and of those PSFEx looked at.
     fwhm_px : float
-        Full width at half maximum of the stars, px.
+        Width of the stars as PSFEx gives it (``PSF_FWHM``): twice their half-light radius, px. That equals the full
+        width at half maximum of a Gaussian and exceeds that of profiles with wings.
     chi2 : float
         Reduced chi squared of the fit.
     sampling_px : float
@@ -65,8 +68,8 @@ class PsfModel:
     warnings: tuple[str, ...] = ()
 
 
-def fit_psf_model(workspace: Workspace, ldac: Path, config: ExtractionConfig) -> PsfModel:
-    """Fit a PSF model to the stars of pass 1.
+class PsfFit:
+    """PSFEx at work on the stars of pass 1; a context manager, so that leaving the block by any way ends the process.
 
     Parameters
     ----------
@@ -77,33 +80,52 @@ def fit_psf_model(workspace: Workspace, ldac: Path, config: ExtractionConfig) ->
     config : `ExtractionConfig`
         PSFEx keys.
 
-    Returns
-    -------
-    `PsfModel`
-
     Raises
     ------
-    NoPsfError
-        PSFEx accepted no star.
     ToolError
-        PSFEx is missing or failed.
+        PSFEx is missing or cannot be started.
     """
-    tool = find_tool("psfex")
-    keys_file = f"{ldac.stem}.psfex"
-    workspace.write_keys(keys_file, {**config.psfex, **_RUN_KEYS})
-    run = run_tool(
-        tool,
-        [os.path.relpath(ldac, workspace.folder), "-c", keys_file],
-        workdir=workspace.folder,
-        image=workspace.image,
-        output=f"{ldac.stem}.psf",
-    )
-    model = read_psf_model(run.output, tool_version=tool.version, tool_warnings=run.warnings)
-    if model.accepted == 0:
-        raise NoPsfError(
-            f"{workspace.image}: PSFEx accepted {model.accepted} of {model.loaded} stars; the image has no usable stars"
+
+    def __init__(self, workspace: Workspace, ldac: Path, config: ExtractionConfig) -> None:
+        self._image = workspace.image
+        self._tool = find_tool("psfex")
+        keys_file = f"{ldac.stem}.psfex"
+        workspace.write_keys(keys_file, {**config.psfex, **_RUN_KEYS})
+        self._running = RunningTool(
+            self._tool,
+            [os.path.relpath(ldac, workspace.folder), "-c", keys_file],
+            workdir=workspace.folder,
+            image=workspace.image,
+            output=f"{ldac.stem}.psf",
         )
-    return model
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._running.__exit__(kind, error, traceback)
+
+    def wait(self) -> PsfModel:
+        """Wait for the model.
+
+        Returns
+        -------
+        `PsfModel`
+
+        Raises
+        ------
+        NoPsfError
+            PSFEx accepted no star.
+        ToolError
+            PSFEx failed.
+        """
+        run = self._running.wait()
+        model = read_psf_model(run.output, tool_version=self._tool.version, tool_warnings=run.warnings)
+        if model.accepted == 0:
+            raise NoPsfError(f"{self._image}: PSFEx accepted 0 of {model.loaded} stars; the image has no usable stars")
+        return model
 
 
 def read_psf_model(path: Path, *, tool_version: str, tool_warnings: tuple[str, ...] = ()) -> PsfModel:
@@ -128,9 +150,7 @@ def read_psf_model(path: Path, *, tool_version: str, tool_warnings: tuple[str, .
         The file is no PSFEx model.
     """
     try:
-        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
-            # A file cut short is told by the missing keys below, so astropy need not warn on the user's screen.
-            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        with open_quietly(path) as hdus:
             header = hdus["PSF_DATA"].header
             return PsfModel(
                 path=path,

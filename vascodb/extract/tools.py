@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from vascodb.errors import ToolError
 
-__all__ = ["INSTALL_HINT", "RunningTool", "Tool", "ToolName", "ToolRun", "find_tool", "run_tool"]
+__all__ = ["INSTALL_HINT", "RunningTool", "Tool", "ToolName", "ToolRun", "find_tool"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -207,27 +207,3 @@ def _dying_with_parent() -> list[str]:
     # A Python that is killed outright runs no clean-up; the kernel then ends the tool in its place (Linux, util-linux).
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-
-
-def run_tool(
-    tool: Tool,
-    arguments: Sequence[str],
-    *,
-    workdir: Path,
-    image: Path,
-    output: str,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-) -> ToolRun:
-    """Run a tool to its end; parameters and errors are those of `RunningTool`.
-
-    Returns
-    -------
-    `ToolRun`
-
-    Raises
-    ------
-    ToolError
-        The tool failed, was killed, took too long, wrote nothing, or did not know a key it was given.
-    """
-    with RunningTool(tool, arguments, workdir=workdir, image=image, output=output, timeout_s=timeout_s) as running:
-        return running.wait()

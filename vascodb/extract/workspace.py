@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from vascodb.errors import InputError
 from vascodb.extract.config import ExtractionConfig, neural_network_path
+from vascodb.extract.quiet_fits import open_quietly
 
 __all__ = ["Workspace", "open_workspace"]
 
@@ -103,7 +104,7 @@ def open_workspace(image: Path, workdir: Path) -> Workspace:
 
 def _check_primary_image(image: Path, staged: Path) -> None:
     try:
-        with fits.open(staged, memmap=True) as hdus:
+        with open_quietly(staged) as hdus:
             primary = hdus[0]
             shape, start, size = primary.shape, primary.fileinfo()["datLoc"], primary.size
     except (OSError, fits.VerifyError) as error:
