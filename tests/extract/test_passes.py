@@ -198,7 +198,7 @@ def test_m67_has_its_1353_detections_by_both_ways(m67: RealPlate) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chosen", [slice(0, 1353, 5), slice(0, 3), slice(1340, 1353)])
+@pytest.mark.parametrize("chosen", [slice(0, 1353, 9), slice(0, 3), slice(1340, 1353)])
 def test_m67_measures_any_subset_to_the_same_bits(m67: RealPlate, seed: ExtractionConfig, chosen: slice) -> None:
     for processes in (1, 2):
         numbers = m67.detected.number[chosen]
