@@ -98,6 +98,7 @@ def test_a_whole_plates_solution_is_bent_as_much_as_a_real_one():
     assert 2.0 < np.median(bent.separation(straight).arcsec) < 10.3
 
 
+@pytest.mark.filterwarnings("ignore:ERFA function")
 def test_the_epoch_is_mid_exposure_in_hours_and_hundredths(small_plate):
     header, epoch = small_plate.header, small_plate.truth.meta["epoch_jyear"]
     day, clock = header["DATE-OBS"].split("T")
@@ -172,6 +173,8 @@ def test_vanished_sources_stand_clear_of_visible_stars_and_of_defects(small_plat
     assert (apart > 12.0 + 0.5 * np.asarray(visible["extent_arcsec"])[None, :]).all()
     flaws = of_kind(truth, "defect")
     flaws = flaws[flaws["subkind"] != "trail"]
+    beside = sky(of_kind(truth, "vanished_blended"))
+    assert sky(vanished).match_to_catalog_sky(beside)[1].arcsec.min() > 12.0
     apart = sky(vanished)[:, None].separation(sky(flaws)[None, :]).arcsec
     assert (apart > 12.0 + np.asarray(flaws["extent_arcsec"])[None, :]).all()
 
@@ -232,7 +235,7 @@ def test_bright_isolated_stars_are_on_the_image_where_the_truth_has_them(centred
         offsets.append((column + 1 + dx - half - x, row + 1 + dy - half - y))
     assert len(offsets) >= 10
     assert np.median(np.hypot(*np.transpose(offsets))) < 0.1
-    assert np.abs(np.mean(offsets, axis=0)).max() < 0.05
+    assert np.abs(np.median(offsets, axis=0)).max() < 0.05
 
 
 def test_half_a_magnitude_above_the_limit_stars_are_detectable_and_below_they_are_not(small_spec):

@@ -8,40 +8,18 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 
-from vascodb.plates.dates import read_exposure_times
-from vascodb.plates.solution import PixelSolution, read_astrometry
-from vascodb.simulate.defects import LONGEST_HALF_PX, draw_defects, draw_trails
+from vascodb.simulate.defects import draw_defects, draw_trails
 from vascodb.simulate.emulsion import Emulsion, FlawPixels
 from vascodb.simulate.header import make_header
+from vascodb.simulate.inject import EDGE_ARCSEC, FROM_STARS_ARCSEC, draw_stars, draw_vanished, take_pixels
 from vascodb.simulate.limit import background_rms, limit_5sigma_mag
-from vascodb.simulate.motion import separation_arcsec, unit_vectors
 from vascodb.simulate.place import FreePlaces
-from vascodb.simulate.psf import Psf
+from vascodb.simulate.sky import ImageSky, make_sky
 from vascodb.simulate.spec import SimulationSpec
-from vascodb.simulate.stars import (
-    REFERENCE_EPOCH_JYEAR,
-    Cone,
-    Stars,
-    draw_field,
-    draw_moving_stars,
-    make_stars,
-)
-from vascodb.simulate.truth import ACCEPTANCE_MARGIN_MAG, HALO_EXPOSURE, Vanished, truth_table
+from vascodb.simulate.stars import REFERENCE_EPOCH_JYEAR, Stars
+from vascodb.simulate.truth import truth_table
 
 __all__ = ["SimulatedPlate", "simulate_plate"]
-
-Floats = NDArray[np.float64]
-
-# An isolated source: no reference star within 10 arcsec, then or now (the counterpart search
-# reaches 5), and no star above the plate limit within 12 arcsec of its halo.
-_FROM_REFERENCE_ARCSEC = 10.5
-_FROM_STARS_ARCSEC = 12.0
-_APART_ARCSEC = 25.0
-_EDGE_ARCSEC = 25.0
-_VANISHED_RANGE_MAG = 4.5
-_BLEND_ARCSEC = (3.0, 8.0)
-_BLENDED_ARCSEC = (4.0, 8.0)
-
 
 @dataclass(frozen=True)
 class SimulatedPlate:
@@ -69,26 +47,6 @@ class SimulatedPlate:
     truth: Table
 
 
-@dataclass(frozen=True)
-class _Sky:
-    """Where stars fall on the image, and how far the catalogue must reach."""
-
-    spec: SimulationSpec
-    solution: PixelSolution
-    psf: Psf
-    epoch_jyear: float
-    limit_mag: float
-    cone: Cone
-    corners: tuple[Floats, Floats]
-
-    def pixels(self, arcsec: float) -> float:
-        return arcsec / self.spec.scan.scale_arcsec_px
-
-    def on_plate(self, stars: Stars) -> tuple[Floats, Floats]:
-        """Pixels at the plate's epoch."""
-        return self.solution.sky_to_pixel(*stars.at_epoch(self.epoch_jyear))
-
-
 def simulate_plate(spec: SimulationSpec) -> SimulatedPlate:
     """Simulate a digitised plate with a known truth.
 
@@ -111,14 +69,13 @@ def simulate_plate(spec: SimulationSpec) -> SimulatedPlate:
     streams = [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(spec.seed).spawn(7)]
     header = make_header(spec, streams[0])
     emulsion = Emulsion()
-    sky = _make_sky(spec, header, emulsion)
-    free = FreePlaces(spec.shape, sky.pixels(_EDGE_ARCSEC))
-    stars = _draw_stars(sky, free, streams[1], streams[2])
+    sky = make_sky(spec, header, emulsion)
+    free = FreePlaces(spec.shape, sky.pixels(EDGE_ARCSEC))
+    stars = draw_stars(sky, free, streams[1], streams[2])
     trails = draw_trails(spec.n_trails, spec.shape, streams[4])
-    _take_pixels(sky, free, trails.pixels)
-    vanished = _draw_vanished(sky, free, stars, streams[3])
-    free.take(vanished.x, vanished.y, np.full(len(vanished.x), sky.pixels(_FROM_STARS_ARCSEC) + LONGEST_HALF_PX))
-    places = free.pick(spec.n_defects, sky.pixels(_FROM_STARS_ARCSEC), streams[5])
+    take_pixels(sky, free, trails.pixels)
+    vanished = draw_vanished(sky, free, stars, streams[3])
+    places = free.pick(spec.n_defects, sky.pixels(FROM_STARS_ARCSEC), streams[5])
     defects = [draw_defects(*places, spec.shape, streams[5]), trails]
 
     x, y = sky.on_plate(stars)
@@ -136,94 +93,12 @@ def simulate_plate(spec: SimulationSpec) -> SimulatedPlate:
     return SimulatedPlate(spec, header, image, _reference_table(stars, sky), truth)
 
 
-def _make_sky(spec: SimulationSpec, header: fits.Header, emulsion: Emulsion) -> _Sky:
-    astrometry = read_astrometry(header)
-    epoch = read_exposure_times(header).epoch_jyear
-    assert epoch is not None  # make_header writes a readable DATE-OBS
-    centre = astrometry.solution.sky_to_pixel(float(header["PLATERA"]), float(header["PLATEDEC"]))
-    half_size = max(spec.scan.n_x, spec.scan.n_y) / 2
-    psf = Psf(spec.psf_fwhm_arcsec, spec.scan.scale_arcsec_px, (float(centre[0]), float(centre[1])), half_size)
-    n_y, n_x = spec.shape
-    corners = astrometry.solution.pixel_to_sky([0.5, n_x + 0.5, n_x + 0.5, 0.5], [0.5, 0.5, n_y + 0.5, n_y + 0.5])
-    ra, dec = astrometry.solution.pixel_to_sky((n_x + 1) / 2, (n_y + 1) / 2)
-    to_corner = separation_arcsec(unit_vectors(*corners), unit_vectors(ra, dec)).max() / 3600.0
-    # Upwards to a thousandth of a degree, so that the number in the metadata is the number used.
-    radius = float(np.ceil((to_corner + spec.reference_pad_arcmin / 60.0) * 1000) / 1000)
-    cone = Cone(round(float(ra), 6) % 360.0, round(float(dec), 6), radius)
-    limit = limit_5sigma_mag(psf, emulsion, emulsion.sky_rms, shape=spec.shape)
-    return _Sky(spec, astrometry.solution, psf, epoch, limit, cone, corners)
-
-
-def _draw_stars(sky: _Sky, free: FreePlaces, field_rng: np.random.Generator, rng: np.random.Generator) -> Stars:
-    """Field stars, blends and fast stars; afterwards ``free`` knows where all of them are."""
-    spec = sky.spec
-    n_y, n_x = spec.shape
-    stars = draw_field(spec, sky.cone, n_x * n_y * (spec.scan.scale_arcsec_px / 60.0) ** 2, sky.limit_mag, field_rng)
-    _take(sky, free, stars)
-    x, y = free.pick(spec.n_blends, sky.pixels(_APART_ARCSEC), rng)
-    apart = sky.pixels(1.0) * rng.uniform(*_BLEND_ARCSEC, spec.n_blends)
-    angle = rng.uniform(0, 2 * np.pi, spec.n_blends)
-    both = sky.solution.pixel_to_sky(
-        np.concatenate([x, x + apart * np.cos(angle)]), np.concatenate([y, y + apart * np.sin(angle)])
-    )
-    mag = rng.uniform(sky.limit_mag - 4.0, sky.limit_mag - 0.8, spec.n_blends)
-    fainter = np.minimum(mag + rng.uniform(0, 2, spec.n_blends), sky.limit_mag - 0.2)
-    still = np.zeros(2 * spec.n_blends)
-    number = np.tile(np.arange(1, spec.n_blends + 1), 2)
-    blends = make_stars(*both, still, still, np.concatenate([mag, fainter]), rng, kind="blend", pair=number)
-    _take(sky, free, blends)
-    places = sky.solution.pixel_to_sky(*free.pick(spec.n_high_pm, sky.pixels(_FROM_STARS_ARCSEC), rng))
-    fast = draw_moving_stars(*places, REFERENCE_EPOCH_JYEAR - sky.epoch_jyear, sky.limit_mag, rng)
-    _take(sky, free, fast)
-    return stars.joined(blends).joined(fast)
-
-
-def _take(sky: _Sky, free: FreePlaces, stars: Stars) -> None:
-    """Take the places of stars on the plate and in the catalogue, and their halos on the plate."""
-    around = np.full(len(stars), sky.pixels(_FROM_REFERENCE_ARCSEC))
-    halo = sky.psf.reach_px(stars.mag, HALO_EXPOSURE)
-    visible = stars.mag < sky.limit_mag
-    free.take(*sky.on_plate(stars), np.where(visible, sky.pixels(_FROM_STARS_ARCSEC) + halo, around))
-    free.take(*sky.solution.sky_to_pixel(stars.ra_deg, stars.dec_deg), around)
-
-
-def _take_pixels(sky: _Sky, free: FreePlaces, pixels: FlawPixels) -> None:
-    """Take the surroundings of flaw pixels; of so many neighbours some are enough."""
-    row, column = pixels.row[::10].astype(np.float64), pixels.column[::10].astype(np.float64)
-    free.take(column + 1, row + 1, np.full(len(row), sky.pixels(_FROM_STARS_ARCSEC)))
-
-
-def _draw_vanished(sky: _Sky, free: FreePlaces, stars: Stars, rng: np.random.Generator) -> Vanished:
-    spec = sky.spec
-    x, y = free.pick(spec.n_vanished, sky.pixels(_APART_ARCSEC), rng)
-    mag = rng.uniform(sky.limit_mag - _VANISHED_RANGE_MAG, sky.limit_mag, spec.n_vanished)
-    host_x, host_y = sky.on_plate(stars)
-    n_y, n_x = spec.shape
-    edge = sky.pixels(_EDGE_ARCSEC)
-    suitable = np.flatnonzero(
-        (host_x > edge) & (host_x < n_x - edge) & (host_y > edge) & (host_y < n_y - edge)
-        & (np.abs(stars.mag - (sky.limit_mag - 2.5)) < 1.5) & (stars.kind == "star")
-    )  # fmt: skip
-    n_blended = min(spec.n_vanished_blended, len(suitable))
-    host = rng.choice(suitable, n_blended, replace=False)
-    apart = sky.pixels(1.0) * rng.uniform(*_BLENDED_ARCSEC, n_blended)
-    angle = rng.uniform(0, 2 * np.pi, n_blended)
-    beside_x, beside_y = host_x[host] + apart * np.cos(angle), host_y[host] + apart * np.sin(angle)
-    free.take(beside_x, beside_y, np.full(n_blended, sky.pixels(_APART_ARCSEC)))
-    beside_mag = rng.uniform(sky.limit_mag - 3.0, sky.limit_mag - ACCEPTANCE_MARGIN_MAG, n_blended)
-    kind = np.repeat(np.array(["vanished", "vanished_blended"]), [spec.n_vanished, n_blended])
-    return Vanished(
-        kind, np.concatenate([x, beside_x]), np.concatenate([y, beside_y]),
-        np.concatenate([mag, beside_mag]).round(4),
-    )  # fmt: skip
-
-
 def _join(parts: list[FlawPixels]) -> FlawPixels:
     row, column, density = (np.concatenate([getattr(p, name) for p in parts]) for name in ("row", "column", "density"))
     return FlawPixels.sorted_by_row(row, column, density)
 
 
-def _reference_table(stars: Stars, sky: _Sky) -> Table:
+def _reference_table(stars: Stars, sky: ImageSky) -> Table:
     unknown = ~stars.has_motion
     table = Table({
         "source_id": stars.source_id,
@@ -246,7 +121,7 @@ def _reference_table(stars: Stars, sky: _Sky) -> Table:
     return table
 
 
-def _truth_meta(sky: _Sky, limit_mag: float, rms: float) -> dict[str, Any]:
+def _truth_meta(sky: ImageSky, limit_mag: float, rms: float) -> dict[str, Any]:
     spec = sky.spec
     return {
         "simulated": True,
