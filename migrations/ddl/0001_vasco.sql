@@ -201,23 +201,29 @@ CREATE TABLE vasco.clip_window (
     stage text NOT NULL,
     extraction_id bigint NOT NULL,
     quantity text NOT NULL,
+    bin smallint NOT NULL CHECK (bin > 0),
     population text NOT NULL,
     n integer NOT NULL CHECK (n >= 0),
-    median double precision,
-    mad double precision,
+    mag_min real,
+    mag_max real,
+    median double precision NOT NULL,
+    mad double precision NOT NULL,
     lower double precision,
     upper double precision,
-    PRIMARY KEY (run_id, stage, extraction_id, quantity),
+    PRIMARY KEY (run_id, stage, extraction_id, quantity, bin),
     FOREIGN KEY (run_id, stage) REFERENCES vasco.run_stage,
     FOREIGN KEY (run_id, extraction_id) REFERENCES vasco.run_image
 );
-COMMENT ON TABLE vasco.clip_window IS 'Windows of clipping stages, with the population that made them, per image';
+COMMENT ON TABLE vasco.clip_window IS 'Windows of clipping stages, with the population that made them, per image and bin of magnitude';
 COMMENT ON COLUMN vasco.clip_window.run_id IS 'Run [-] {meta.id}';
 COMMENT ON COLUMN vasco.clip_window.stage IS 'Stage [-] {meta.id}';
 COMMENT ON COLUMN vasco.clip_window.extraction_id IS 'Extraction [-] {meta.id}';
 COMMENT ON COLUMN vasco.clip_window.quantity IS 'Clipped column of vasco.detection [-] {meta.id}';
+COMMENT ON COLUMN vasco.clip_window.bin IS 'Bin of magnitude, brightest first [-] {meta.number}';
 COMMENT ON COLUMN vasco.clip_window.population IS 'Detections the window was made of [-] {meta.note}';
 COMMENT ON COLUMN vasco.clip_window.n IS 'Their number [-] {meta.number}';
+COMMENT ON COLUMN vasco.clip_window.mag_min IS 'Brightest MAG_AUTO that the bin judges; null for no limit [mag] {phot.mag;stat.min}';
+COMMENT ON COLUMN vasco.clip_window.mag_max IS 'Faintest MAG_AUTO that the bin judges; null for no limit [mag] {phot.mag;stat.max}';
 COMMENT ON COLUMN vasco.clip_window.median IS 'Their median, in the unit of the quantity [-] {stat.value;stat.median}';
 COMMENT ON COLUMN vasco.clip_window.mad IS 'Their median absolute deviation, in the unit of the quantity [-] {stat.param}';
 COMMENT ON COLUMN vasco.clip_window.lower IS 'Lower limit; null where nothing is clipped [-] {stat.value;stat.min}';

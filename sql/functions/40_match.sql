@@ -62,19 +62,35 @@ COMMENT ON FUNCTION stage.match IS
 
 -- What a family of catalogues (Gaia EDR3 and DR3, say) says of a detection: a counterpart in any of
 -- them is a counterpart; otherwise a failed look-up in any leaves it unknown unless another covers it.
+-- One index probe per detection: LIMIT keeps the planner from turning it into a join, whose size it
+-- cannot know in the transaction that wrote the rows.
+CREATE OR REPLACE FUNCTION stage.family_look(which_extraction_id bigint, which_number integer, family_name text)
+RETURNS TABLE (state vasco.look_state, sep_arcsec double precision, catalog text, lookup_id bigint, reason text)
+LANGUAGE sql STABLE ROWS 1
+AS $$
+    SELECT l.state, l.sep_arcsec, l.catalog, l.lookup_id, l.reason
+    FROM (
+        SELECT m.state, m.sep_arcsec, m.catalog, m.lookup_id, m.reason
+        FROM vasco.match AS m
+        WHERE m.extraction_id = which_extraction_id AND m.number = which_number
+        AND m.catalog IN (SELECT c.catalog FROM ref.catalog AS c WHERE c.family = family_name)
+        UNION ALL
+        SELECT 'not_covered', NULL, NULL, NULL, NULL
+    ) AS l
+    -- look_state is declared in this order of precedence.
+    ORDER BY l.state, l.sep_arcsec, l.catalog
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION stage.family_look IS 'What a family of catalogues says of one detection; not_covered where nobody looked';
+
 CREATE OR REPLACE FUNCTION stage.family_state(which_extraction_id bigint, family_name text)
 RETURNS TABLE (number integer, state vasco.look_state, sep_arcsec double precision, catalog text, lookup_id bigint, reason text)
 LANGUAGE sql STABLE
 AS $$
-    SELECT DISTINCT ON (d.number)
-        d.number, coalesce(m.state, 'not_covered'), m.sep_arcsec, m.catalog, m.lookup_id, m.reason
+    SELECT d.number, l.state, l.sep_arcsec, l.catalog, l.lookup_id, l.reason
     FROM vasco.detection AS d
-    LEFT JOIN (
-        vasco.match AS m JOIN ref.catalog AS c ON c.catalog = m.catalog AND c.family = family_name
-    ) ON m.extraction_id = d.extraction_id AND m.number = d.number
+    CROSS JOIN LATERAL stage.family_look(d.extraction_id, d.number, family_name) AS l
     WHERE d.extraction_id = which_extraction_id
-    -- look_state is declared in this order of precedence.
-    ORDER BY d.number, m.state, m.sep_arcsec, m.catalog
 $$;
 COMMENT ON FUNCTION stage.family_state IS 'What a family of catalogues says of each detection of an extraction';
 
@@ -90,8 +106,9 @@ DECLARE
 BEGIN
     FOR gaia IN SELECT c.catalog FROM ref.catalog AS c WHERE c.family = 'gaia' ORDER BY c.catalog LOOP
         parts := parts || format(
-            'SELECT m.number FROM vasco.match AS m JOIN ref.%1$I AS r USING (source_id) '
-            'WHERE m.extraction_id = $1 AND m.catalog = %1$L AND m.state = ''matched'' AND r.mag > 12 AND r.mag < 18',
+            'SELECT 1 FROM vasco.match AS m JOIN ref.%1$I AS r USING (source_id) '
+            'WHERE m.extraction_id = $1 AND m.number = d.number AND m.catalog = %1$L AND m.state = ''matched'' '
+            'AND r.mag > 12 AND r.mag < 18',
             gaia
         );
     END LOOP;
@@ -100,12 +117,12 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format($query$
         SELECT d.number
-        FROM (%s) AS star
-        JOIN vasco.detection AS d ON d.extraction_id = $1 AND d.number = star.number
-        WHERE d.flags = 0 AND d.elongation < 1.3
+        FROM vasco.detection AS d
+        CROSS JOIN LATERAL (SELECT 1 FROM (%s) AS any_catalog LIMIT 1) AS star
+        WHERE d.extraction_id = $1 AND d.flags = 0 AND d.elongation < 1.3
         ORDER BY (d.number * 2654435761) %% 4294967296, d.number
         LIMIT $2
-    $query$, array_to_string(parts, ' UNION '))
+    $query$, array_to_string(parts, ' UNION ALL '))
     USING which_extraction_id, n_stars;
 END
 $$;
@@ -138,26 +155,3 @@ AS $$
     ORDER BY w.number
 $$;
 COMMENT ON FUNCTION stage.measure_targets IS 'Detections of an extraction that still need SPREAD_MODEL, and why';
-
--- Median of a column of vasco.detection over the image's reference stars.
-CREATE OR REPLACE FUNCTION stage.reference_median(which_extraction_id bigint, quantity text)
-RETURNS TABLE (median double precision, mad double precision, n bigint)
-LANGUAGE plpgsql STABLE ROWS 1
-AS $$
-BEGIN
-    RETURN QUERY EXECUTE format($query$
-        WITH star AS MATERIALIZED (
-            SELECT d.%1$I::double precision AS x
-            FROM stage.reference_stars($1, NULL) AS r
-            JOIN vasco.detection AS d ON d.extraction_id = $1 AND d.number = r.number
-            WHERE d.%1$I <> 'NaN'
-        ),
-        middle AS (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY x) AS median FROM star)
-        SELECT
-            max(m.median), percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(s.x - m.median)), count(*)
-        FROM star AS s CROSS JOIN middle AS m
-    $query$, quantity)
-    USING which_extraction_id;
-END
-$$;
-COMMENT ON FUNCTION stage.reference_median IS 'Median and MAD of a detection column over the reference stars of an extraction';
