@@ -1,11 +1,13 @@
 """Digitised images: read a FITS file with suspicion, and say what it shows."""
 
 import gzip
+import re
 import warnings
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from astropy.io import fits
@@ -22,6 +24,12 @@ __all__ = ["PlateImage", "band_of", "header_to_dict", "read_image", "survey_of"]
 
 Band = Literal["red", "blue", "other"]
 RED_SURVEY = "POSSI-E"
+
+_BLOCK_BYTES = 2880
+_NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_GZIP_MAGIC = b"\x1f\x8b"
+# What astropy raises on damaged files.
+_FITS_FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, VerifyError, AstropyUserWarning)
 
 
 @dataclass(frozen=True)
@@ -121,49 +129,77 @@ def read_image(path: Path) -> PlateImage:
         or cannot be parsed, or an image in which all pixels are equal.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is a folder or a device, not a file")
         with path.open("rb") as stream:
-            start = stream.read(80)
+            compressed = stream.read(2) == _GZIP_MAGIC
+        with _opened(path, compressed) as stream:
+            start = stream.read(10)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: is a damaged gzip file: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if start[:2] == b"\x1f\x8b":
-        start = _start_of_gzip(path)
-    if not start.startswith(b"SIMPLE  ="):
+    if start != b"SIMPLE  = ":
         raise InputError(f"{path}: is not a FITS file (it does not begin with SIMPLE)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", AstropyUserWarning)
             warnings.simplefilter("ignore", VerifyWarning)
-            with fits.open(path, memmap=start[:2] != b"\x1f\x8b") as hdus:
-                return _check(path, hdus[0])
+            with fits.open(path, memmap=not compressed) as hdus:
+                image = _check_header(path, hdus[0])
+                with _opened(path, compressed) as stream:
+                    _check_size(stream, hdus[0])
+                if image.refusal is None:
+                    _check_pixels(np.asarray(hdus[0].data))
+                return image
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (OSError, ValueError, TypeError, EOFError, VerifyError, AstropyUserWarning) as error:
+    except _FITS_FAULTS as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: the FITS file is damaged or truncated: {reason}") from error
 
 
-def _start_of_gzip(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as stream:
-            return stream.read(80)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path}: is not a readable gzip file: {error}") from error
+def _opened(path: Path, compressed: bool) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path)) if compressed else path.open("rb")
 
 
-def _check(path: Path, hdu: Any) -> PlateImage:
+def _check_header(path: Path, hdu: Any) -> PlateImage:
     header = header_to_dict(hdu.header)
     shape = tuple(hdu.shape)
     if len(shape) != 2 or 0 in shape:
         raise InputError(f"has no image in its primary HDU (NAXIS {header.get('NAXIS')}, size {shape})")
     image = PlateImage(path, header, naxis1=shape[1], naxis2=shape[0])
-    if image.refusal is None:
-        data = np.asarray(hdu.data)
-        if data.shape != shape:
-            raise InputError(f"the data do not have the size the header gives ({shape})")
-        low, high = np.min(data), np.max(data)
-        if not low < high:
-            raise InputError(f"the image is empty: every pixel is {low}")
+    if image.survey is None and image.plate_id is None:
+        raise InputError("the header does not say what plate it shows (it has neither SURVEY nor REGION)")
+    if image.survey == RED_SURVEY and image.plate_id is None:
+        raise InputError("the header does not say which plate it shows (it has no REGION)")
     return image
+
+
+def _check_size(stream: BinaryIO, hdu: Any) -> None:
+    """Check that the file holds the data the header announces, and after them nothing but extensions.
+
+    A header that announces too few or too small pixels is told by what is left over: FITS fills the
+    last block of the data with zeros.
+    """
+    n_data = int(np.prod(hdu.shape, dtype=np.int64)) * abs(hdu.header["BITPIX"]) // 8
+    end = hdu.fileinfo()["datLoc"] + n_data
+    n_filling = -end % _BLOCK_BYTES
+    stream.seek(end - 1)
+    rest = stream.read(1 + n_filling + _BLOCK_BYTES)
+    if len(rest) < 1 + n_filling:
+        raise InputError(f"the file is cut short: its header announces {n_data} bytes of pixels")
+    filling, following = rest[1 : 1 + n_filling], rest[1 + n_filling :]
+    if filling.strip(b"\0") or (following.strip(b"\0 ") and not following.startswith(b"XTENSION=")):
+        raise InputError("the file has more data than its header announces; NAXIS or BITPIX is wrong")
+
+
+def _check_pixels(data: NDArray[Any]) -> None:
+    if data.dtype.kind == "f" and (n_bad := data.size - np.count_nonzero(np.isfinite(data))):
+        raise InputError(f"{n_bad} of its {data.size} pixels have no value")
+    low, high = np.min(data), np.max(data)
+    if not low < high:
+        raise InputError(f"the image is empty: every pixel is {low}")
 
 
 def header_to_dict(header: Any) -> dict[str, Any]:
@@ -172,7 +208,7 @@ def header_to_dict(header: Any) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If a card cannot be parsed, as one whose value is NaN.
+        If a value is NaN or infinite.
     """
     plain: dict[str, Any] = {}
     for card in header.cards:
@@ -181,12 +217,15 @@ def header_to_dict(header: Any) -> dict[str, Any]:
             continue
         try:
             value = card.value
-        except VerifyError as error:
-            raise InputError(f"header key {keyword} has a value that cannot be read") from error
+        except VerifyError:
+            # Old headers have values that are no FITS values (SKEW = 1, 2); kept as written, they are no numbers.
+            value = card.image[10:].partition("/")[0].strip()
+            if _NO_NUMBER.fullmatch(value):
+                raise InputError(f"header key {keyword} has the value {value}, which is no number") from None
         if isinstance(value, fits.card.Undefined):
             value = None
         elif isinstance(value, float | np.floating) and not np.isfinite(value):
-            raise InputError(f"header key {keyword} has a value that is not finite")
+            raise InputError(f"header key {keyword} has the value {value}, which is no number")
         if keyword in ("COMMENT", "HISTORY") and keyword in plain:
             plain[keyword] = f"{plain[keyword]}\n{value}"
         else:
