@@ -71,6 +71,9 @@ class DssSolution:
         determinant = self.amdx[0] * self.amdy[0] - self.amdx[1] * self.amdy[1]
         if self.x_pixel_um <= 0 or self.y_pixel_um <= 0 or determinant == 0:
             raise InputError("the DSS plate solution is singular (zero linear terms or pixel size)")
+        if not (0 <= self.plate_ra_deg <= 360 and -90 <= self.plate_dec_deg <= 90):
+            centre = f"{self.plate_ra_deg:.9g}, {self.plate_dec_deg:.9g}"
+            raise InputError(f"the DSS plate solution has its centre off the sky, at {centre} (PLTRA*, PLTDEC*)")
 
     def pixel_to_sky(self, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sky position of pixels.

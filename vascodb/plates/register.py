@@ -17,12 +17,12 @@ from vascodb.plates.tiles import tile_name
 __all__ = ["image_id", "record_image", "record_refused_image", "tile_of"]
 
 # What a refused image has no use for.
-_UNUSED: dict[str, Any] = dict.fromkeys(
-    [
-        "tile_id", "ra", "dec", "radius_deg", "footprint", "scale_arcsec_px", "wcs_kind", "wcs_available", "solution_id",
-        "epoch_jyear", "time_quality",
-    ]  # fmt: skip
-)
+_UNUSED: dict[str, Any] = dict.fromkeys([
+    "tile_id", "ra", "dec", "radius_deg", "footprint", "scale_arcsec_px", "wcs_kind", "wcs_available",
+    "solution_id", "epoch_jyear", "time_quality",
+])  # fmt: skip
+# The first and last of 932 plates are of 1949.88 and 1958.94.
+_SURVEY_BEGAN_JYEAR, _SURVEY_ENDED_JYEAR = 1949.0, 1960.0
 _TILE_NAME = re.compile(r"tile_RA(\d{1,3}\.\d{3})_DEC([pm])(\d{1,2}\.\d{3})")
 
 
@@ -63,8 +63,8 @@ def record_image(connection: Connection, image: PlateImage, tile_id: str) -> int
     Raises
     ------
     InputError
-        If it is stored under another tile, or has no readable date: a position at the plate's epoch
-        needs one.
+        If it is stored under another tile, or has no readable date or one outside the survey: a
+        position at the plate's epoch needs it.
     """
     identity = image_id(image)
     stored = connection.execute(
@@ -74,8 +74,14 @@ def record_image(connection: Connection, image: PlateImage, tile_id: str) -> int
         if stored.tile_id != tile_id:
             raise InputError(f"this image is stored as {stored.tile_id} already, not as {tile_id}")
         return identity
-    if image.times.epoch_jyear is None:
+    epoch_jyear = image.times.epoch_jyear
+    if epoch_jyear is None:
         raise InputError(f"{image.times.evidence}; without a date stars cannot be moved to its epoch")
+    if not _SURVEY_BEGAN_JYEAR <= epoch_jyear < _SURVEY_ENDED_JYEAR:
+        raise InputError(
+            f"its DATE-OBS {image.times.date_obs_raw} is the year {epoch_jyear:.1f}, but POSS-I was exposed from 1949 to "
+            "1958; stars would be moved to the wrong epoch"
+        )
     assert image.plate_id is not None
     solution_id = save_solution(connection, image.astrometry)
     save_exposure_times(connection, image.plate_id, f"image {identity}", image.times)
@@ -98,7 +104,7 @@ def record_image(connection: Connection, image: PlateImage, tile_id: str) -> int
             "wcs_kind": image.astrometry.kind,
             "wcs_available": list(image.astrometry.available),
             "solution_id": solution_id,
-            "epoch_jyear": image.times.epoch_jyear,
+            "epoch_jyear": epoch_jyear,
             "time_quality": image.times.quality,
         },
     )
