@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["Settings"]
@@ -29,10 +29,16 @@ class Settings(BaseSettings):
         SQLAlchemy or libpq URL of a server. Without it the private database under ``home`` is used.
     """
 
-    model_config = SettingsConfigDict(env_prefix="VASCODB_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="VASCODB_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     home: Path = Field(default_factory=_default_home)
     url: SecretStr | None = None
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        # Tools run in folders of their own, where a relative path would be another.
+        return home.expanduser().absolute()
 
     @property
     def database_dir(self) -> Path:

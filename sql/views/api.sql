@@ -81,7 +81,7 @@ CROSS JOIN LATERAL (
     SELECT
         count(*) FILTER (WHERE k.complete) AS lookups_complete,
         count(*) FILTER (WHERE NOT k.complete) AS lookups_incomplete,
-        coalesce(sum(k.rows_kept), 0) AS rows_kept,
+        coalesce(sum(k.rows_kept), 0)::bigint AS rows_kept,
         max(k.asked_at) AS newest
     FROM ref.lookup AS k
     WHERE k.catalog = c.catalog

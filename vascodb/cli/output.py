@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ __all__ = ["Query", "emit", "print_sql", "run_query"]
 
 _COMMENT = re.compile(r"(?P<description>.*) \[(?P<unit>[^\]]+)\] \{(?P<ucd>[^}]+)\}")
 _BINARY = ("fits", "parquet")
+# Types of PostgreSQL that are numbers, by their object id, and what stands in masked places. Sums of
+# bigint are numeric.
+_NUMBERS: dict[int, tuple[np.dtype[Any], Any]] = {
+    16: (np.dtype(bool), False),
+    **dict.fromkeys((20, 21, 23), (np.dtype(np.int64), 0)),
+    700: (np.dtype(np.float32), np.nan),
+    **dict.fromkeys((701, 1700), (np.dtype(np.float64), np.nan)),
+}
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,16 @@ class Query:
 def print_sql(query: Query) -> None:
     """Print a statement so that it can be pasted into psql."""
     for name, value in query.parameters.items():
-        print(f"\\set {name} {value}")
-    print(re.sub(r":(\w+)", lambda m: f":'{m[1]}'", query.statement.strip()) + ";")
+        quoted = str(value).replace("\\", "\\\\").replace("'", "\\'")
+        print(f"\\set {name} '{quoted}'")
+    print(re.sub(r"(?<!:):(\w+)", lambda m: f":'{m[1]}'", query.statement.strip()) + ";")
 
 
 def run_query(connection: Connection, query: Query) -> Table:
     """Run a statement; the columns carry the units, UCDs and descriptions of the relation's comments."""
     result = connection.execute(text(query.statement), dict(query.parameters))
     names = list(result.keys())
+    types = [int(column[1]) for column in result.cursor.description] if result.cursor else []
     rows = result.all()
     comments = {
         name: comment
@@ -60,7 +71,7 @@ def run_query(connection: Connection, query: Query) -> Table:
     }
     table = Table()
     for index, name in enumerate(names):
-        table[name] = _column(name, [row[index] for row in rows], comments.get(name))
+        table[name] = _column(name, [row[index] for row in rows], types[index], comments.get(name))
     return table
 
 
@@ -96,23 +107,25 @@ def emit(table: Table, kind: str, output: Path | None) -> None:
         raise InputError(f"{output}: cannot be written: {error.strerror}") from error
 
 
-def _column(name: str, values: Sequence[Any], comment: str | None) -> MaskedColumn:
-    mask = [value is None for value in values]
-    present = [value for value in values if value is not None]
-    if present and all(isinstance(value, bool) for value in present):
-        data = np.array([bool(v) for v in values])
-    elif present and all(isinstance(value, int) for value in present):
-        data = np.array([0 if v is None else v for v in values], dtype=np.int64)
-    elif present and all(isinstance(value, int | float) for value in present):
-        data = np.array([np.nan if v is None else float(v) for v in values])
+def _column(name: str, values: Sequence[Any], type_oid: int, comment: str | None) -> MaskedColumn:
+    # The type is the column's own, not that of the values: a result without rows has types, too.
+    dtype, empty = _NUMBERS.get(type_oid, (np.dtype(str), ""))
+    if dtype.kind == "U":
+        data = np.array([empty if value is None else _plain_text(value) for value in values], dtype=dtype)
     else:
-        data = np.array(["" if v is None else str(v) for v in values], dtype=str)
-    column = MaskedColumn(data, name=name, mask=mask)
+        data = np.array([empty if value is None else value for value in values], dtype=dtype)
+    column = MaskedColumn(data, name=name, mask=[value is None for value in values])
     if comment and (match := _COMMENT.fullmatch(comment)):
         column.description = match["description"]
         column.unit = None if match["unit"] == "-" else match["unit"]
         column.meta["ucd"] = match["ucd"]
     return column
+
+
+def _plain_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _print_table(table: Table) -> None:
@@ -154,6 +167,8 @@ def _plain_row(table: Table, row: Any) -> dict[str, Any]:
         value = row[name]
         if np.ma.is_masked(value) or (isinstance(value, float | np.floating) and not np.isfinite(value)):
             plain[name] = None
+        elif isinstance(value, np.float32):
+            plain[name] = float(str(value))  # the shortest digits that name it, not those of its double
         else:
             plain[name] = value.item() if hasattr(value, "item") else value
     return plain
@@ -163,7 +178,11 @@ def _arrow(table: Table) -> pa.Table:
     arrays, fields = [], []
     for name in table.colnames:
         column = table[name]
-        values = pa.array(np.asarray(column).tolist(), mask=np.ma.getmaskarray(column))
+        data = np.asarray(column)
+        as_text = data.dtype.kind == "U"
+        values = pa.array(
+            data.tolist() if as_text else data, mask=np.ma.getmaskarray(column), type=pa.string() if as_text else None
+        )
         metadata = {
             "description": column.description or "",
             "unit": str(column.unit or ""),

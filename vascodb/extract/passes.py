@@ -1,6 +1,6 @@
 """The passes over one image, one by one and in the order that takes the least time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +40,15 @@ class BegunExtraction:
         Version of the tool.
     warnings : tuple of str
         SExtractor's warnings, each preceded by the pass that gave it.
+    seconds : mapping of str to float
+        Wall time of ``pass1`` and ``detect``, which may have run side by side, s.
     """
 
     detections: DetectionTable
     psf_fit: PsfFit
     sextractor_version: str
     warnings: tuple[str, ...]
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +65,15 @@ class Extraction:
         Version of the tool.
     warnings : tuple of str
         Warnings of all tools, each preceded by the step that gave it.
+    seconds : mapping of str to float
+        Wall time of ``pass1``, ``psf`` and ``detect``, of which some may have run side by side, s.
     """
 
     detections: DetectionTable
     psf: PsfModel
     sextractor_version: str
     warnings: tuple[str, ...]
+    seconds: Mapping[str, float]
 
 
 def pass1(image: Path, config: ExtractionConfig, workdir: Path) -> Path:
@@ -235,6 +241,7 @@ def begin_extraction(
                 psf_fit=psf_fit,
                 sextractor_version=find_tool("source-extractor").version,
                 warnings=_labelled("pass1", stars.warnings) + _labelled("detect", found.warnings),
+                seconds={"pass1": stars.seconds, "detect": found.seconds},
             )
 
 
@@ -270,7 +277,8 @@ def extract_detections_and_psf(
     with begin_extraction(image, config, workdir, processes=processes) as begun:
         psf = begun.psf_fit.wait()
         warnings = begun.warnings + _labelled("psf", psf.warnings)
-        return Extraction(begun.detections, psf, begun.sextractor_version, warnings)
+        seconds = {**begun.seconds, "psf": psf.seconds}
+        return Extraction(begun.detections, psf, begun.sextractor_version, warnings, seconds)
 
 
 def _labelled(step: str, warnings: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The PSF model of an image: fitting it with PSFEx, and telling a model from an empty one."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,6 +56,8 @@ class PsfModel:
         Version of PSFEx.
     warnings : tuple of str
         PSFEx's own warnings.
+    seconds : float
+        Wall time of the fit.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class PsfModel:
     sampling_px: float
     tool_version: str
     warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 class PsfFit:
@@ -123,6 +126,7 @@ class PsfFit:
         """
         run = self._running.wait()
         model = read_psf_model(run.output, tool_version=self._tool.version, tool_warnings=run.warnings)
+        model = replace(model, seconds=run.seconds)
         if model.accepted == 0:
             raise NoPsfError(f"{self._image}: PSFEx accepted 0 of {model.loaded} stars; the image has no usable stars")
         return model

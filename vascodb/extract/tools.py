@@ -66,10 +66,13 @@ class ToolRun:
         The file the run was to write.
     warnings : tuple of str
         The tool's own warnings, in order.
+    seconds : float
+        Wall time of the run.
     """
 
     output: Path
     warnings: tuple[str, ...]
+    seconds: float
 
 
 def find_tool(name: ToolName) -> Tool:
@@ -138,6 +141,7 @@ class RunningTool:
         self._timeout_s = timeout_s
         self._output.unlink(missing_ok=True)
         self._started = time.monotonic()
+        self._started_at = time.time()
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -192,7 +196,8 @@ class RunningTool:
                     "remove it from the extraction configuration"
                 )
             _LOG.warning("%s on %s: %s", self._tool.name, self._image, warning)
-        return ToolRun(self._output, warnings)
+        # Several runs may be at work at once and this one may have ended long before it was waited for.
+        return ToolRun(self._output, warnings, max(0.0, self._output.stat().st_mtime - self._started_at))
 
     def _log_lines(self) -> list[str]:
         text = _ESCAPE_CODE.sub("", self._log.read_text(encoding="utf-8", errors="replace"))

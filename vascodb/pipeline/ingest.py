@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection, text
 
@@ -20,6 +19,7 @@ from vascodb.ids import content_id
 from vascodb.pipeline.detections import load_detections, save_detections, save_measurements
 from vascodb.pipeline.report import IngestReport, read_report
 from vascodb.pipeline.runs import ensure_run, judge
+from vascodb.pipeline.scratch import working_folder
 from vascodb.plates.images import PlateImage, read_image
 from vascodb.plates.register import record_image, record_refused_image, tile_of
 from vascodb.profiles import Profile
@@ -78,10 +78,8 @@ def ingest_image(
         raise WrongSurveyError(f"{path}: {image.refusal}; recorded and refused")
     with _naming(path):
         tile = tile_of(image, tile_id)
-    work = database.settings.work_dir
-    work.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=work, prefix="ingest-") as folder, database.connect() as connection:
-        job = _Ingest(database, connection, image, profile, Path(folder), progress)
+    with working_folder(database.settings.work_dir) as folder, database.connect() as connection:
+        job = _Ingest(database, connection, image, profile, folder, progress)
         extraction_id = job.extract(tile)
         job.match(extraction_id)
         job.measure(extraction_id, everything=measure_all)
@@ -131,7 +129,7 @@ class _Ingest:
             return extraction_id
         self.progress("pass 1, PSF and detection")
         done = extract_detections_and_psf(self.image.path, self.config, self.folder)
-        self.seconds.update(getattr(done, "seconds", {}))
+        self.seconds |= done.seconds
         self.psf = done.psf
         with self._timed("load"):
             self._save_extraction(extraction_id, image_id, done)

@@ -66,7 +66,8 @@ def read_report(
     head = connection.execute(
         text("""
             SELECT
-                i.tile_id, i.plate_id, (SELECT r.run FROM vasco.run AS r WHERE r.run_id = :run_id) AS run, e.n_detections,
+                i.tile_id, i.plate_id, e.n_detections,
+                (SELECT r.run FROM vasco.run AS r WHERE r.run_id = :run_id) AS run,
                 (
                     SELECT count(d.spread_model) FROM vasco.detection AS d WHERE d.extraction_id = e.extraction_id
                 ) AS measured

@@ -79,8 +79,8 @@ def record_image(connection: Connection, image: PlateImage, tile_id: str) -> int
         raise InputError(f"{image.times.evidence}; without a date stars cannot be moved to its epoch")
     if not _SURVEY_BEGAN_JYEAR <= epoch_jyear < _SURVEY_ENDED_JYEAR:
         raise InputError(
-            f"its DATE-OBS {image.times.date_obs_raw} is the year {epoch_jyear:.1f}, but POSS-I was exposed from 1949 to "
-            "1958; stars would be moved to the wrong epoch"
+            f"its DATE-OBS {image.times.date_obs_raw} is the year {epoch_jyear:.1f}, but POSS-I was exposed from "
+            "1949 to 1958; stars would be moved to the wrong epoch"
         )
     assert image.plate_id is not None
     solution_id = save_solution(connection, image.astrometry)
