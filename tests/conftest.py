@@ -1,14 +1,21 @@
 """Fixtures for all tests: a clean environment, one private database per session, the shared data."""
 
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg2
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import Connection, make_url
 
 from vascodb.cluster import Cluster
+from vascodb.db import Database
+from vascodb.settings import Settings
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -40,6 +47,71 @@ def cluster(cluster_home: Path, clean_environment: None) -> Iterator[Cluster]:
     private.start()
     yield private
     private.stop()
+
+
+MakeDatabase = Callable[[str], Database]
+
+
+@pytest.fixture(scope="session")
+def temporary_database(cluster: Cluster) -> Iterator[Callable[..., "contextmanager[Database]"]]:
+    """Make databases in the session's cluster, each a copy of a template, dropped at the end of its context."""
+
+    def administer(statement: str) -> None:
+        with closing(psycopg2.connect(make_url(cluster.url).set(database="postgres").render_as_string(False))) as server:
+            server.autocommit = True
+            server.cursor().execute(statement)
+
+    @contextmanager
+    def make(template: str = "template0") -> Iterator[Database]:
+        name = f"test_{secrets.token_hex(6)}"
+        administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        url = make_url(cluster.url).set(database=name).render_as_string(hide_password=False)
+        database = Database(Settings(home=cluster.home, url=SecretStr(url)))
+        try:
+            yield database
+        finally:
+            database.close()
+            administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    yield make
+
+
+@pytest.fixture(scope="session")
+def template_database(temporary_database) -> Iterator[str]:
+    """Name of an initialised database without rows, of which others are copies."""
+    with temporary_database() as database:
+        database.initialise()
+        database.close()
+        yield str(database.url.database)
+
+
+@pytest.fixture
+def blank_database(temporary_database) -> Iterator[Database]:
+    """A database without any schema of ours."""
+    with temporary_database() as database:
+        yield database
+
+
+@pytest.fixture
+def database(temporary_database, template_database: str) -> Iterator[Database]:
+    """An initialised database without rows, for one test."""
+    with temporary_database(template_database) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def module_database(temporary_database, template_database: str) -> Iterator[Database]:
+    """An initialised database without rows, shared by a module whose tests leave it as it was."""
+    with temporary_database(template_database) as database:
+        yield database
+
+
+@pytest.fixture
+def connection(module_database: Database) -> Iterator[Connection]:
+    """One transaction on the module's database, rolled back when the test ends."""
+    with module_database.connect() as connection:
+        yield connection
+        connection.rollback()
 
 
 @pytest.fixture(scope="session")

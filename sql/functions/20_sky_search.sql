@@ -142,15 +142,21 @@ $$;
 COMMENT ON FUNCTION sky.nearest_at_epoch IS
     'Nearest source of a catalogue per detection of an extraction, at the plate''s epoch, within a radius';
 
--- The complete look-up of a catalogue that covers a HEALPix cell of order 29, or null.
-CREATE OR REPLACE FUNCTION sky.covering_lookup(catalog_name text, cell bigint)
-RETURNS bigint
-LANGUAGE sql STABLE STRICT PARALLEL SAFE
+-- The complete look-up of a catalogue that covers a HEALPix cell of order 29: one row or none. It
+-- returns a table, because PostgreSQL inlines only such functions that read tables.
+DROP FUNCTION IF EXISTS sky.covering_lookup(text, bigint);
+CREATE FUNCTION sky.covering_lookup(catalog_name text, cell bigint)
+RETURNS TABLE (lookup_id bigint)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1
 AS $$
-    SELECT CASE WHEN upper(c.hpx29) > cell THEN c.lookup_id END
-    FROM ref.coverage AS c
-    WHERE c.catalog = catalog_name AND lower(c.hpx29) <= cell
-    ORDER BY lower(c.hpx29) DESC
-    LIMIT 1
+    SELECT c.lookup_id
+    FROM (
+        SELECT n.lookup_id, upper(n.hpx29) AS above
+        FROM ref.coverage AS n
+        WHERE n.catalog = catalog_name AND lower(n.hpx29) <= cell
+        ORDER BY lower(n.hpx29) DESC
+        LIMIT 1
+    ) AS c
+    WHERE c.above > cell
 $$;
-COMMENT ON FUNCTION sky.covering_lookup IS 'Complete look-up that covers a HEALPix cell of order 29, or null';
+COMMENT ON FUNCTION sky.covering_lookup IS 'Complete look-up that covers a HEALPix cell of order 29, if there is one';

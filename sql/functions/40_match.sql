@@ -1,4 +1,6 @@
--- Match one extraction against one catalogue and store what is new or different.
+-- Match one extraction against one catalogue and store what is new or different. Detections and
+-- counterparts are brought together by UNION and GROUP BY, and compared with what is stored by EXCEPT:
+-- not by joins, whose sizes the planner cannot know in the transaction that wrote the rows.
 
 CREATE OR REPLACE FUNCTION stage.match(which_extraction_id bigint, catalog_name text)
 RETURNS TABLE (matched bigint, clear bigint, unknown bigint, not_covered bigint, written bigint)
@@ -7,41 +9,48 @@ AS $$
 DECLARE
     n_written bigint;
 BEGIN
-    WITH found AS MATERIALIZED (
-        SELECT n.*
+    WITH known AS (
+        SELECT n.number, n.source_id, n.sep_arcsec, n.n_within, NULL::bigint AS lookup_id
         FROM ref.catalog AS c
         CROSS JOIN LATERAL sky.nearest_at_epoch(which_extraction_id, c.catalog, c.match_radius_arcsec) AS n
         WHERE c.catalog = catalog_name
-    ),
-    state AS (
-        SELECT
-            d.number,
-            CASE
-                WHEN f.source_id IS NOT NULL THEN 'matched'
-                WHEN l.lookup_id IS NOT NULL THEN 'clear'
-                ELSE 'not_covered'
-            END::vasco.look_state AS state,
-            f.source_id, f.sep_arcsec, coalesce(f.n_within, 0) AS n_within,
-            l.lookup_id, CASE WHEN l.lookup_id IS NOT NULL THEN true END AS lookup_complete
+        UNION ALL
+        SELECT d.number, NULL, NULL, 0, l.lookup_id
         FROM vasco.detection AS d
-        LEFT JOIN found AS f USING (number)
-        CROSS JOIN LATERAL (SELECT sky.covering_lookup(catalog_name, d.hpx29) AS lookup_id) AS l
+        LEFT JOIN LATERAL sky.covering_lookup(catalog_name, d.hpx29) AS l ON true
         WHERE d.extraction_id = which_extraction_id
     ),
+    look AS (
+        SELECT
+            k.number, max(k.source_id) AS source_id, max(k.sep_arcsec) AS sep_arcsec, max(k.n_within) AS n_within,
+            max(k.lookup_id) AS lookup_id
+        FROM known AS k
+        GROUP BY k.number
+    ),
     merged AS (
-        INSERT INTO vasco.match AS m (
-            extraction_id, number, catalog, state, source_id, sep_arcsec, n_within, lookup_id, lookup_complete
+        INSERT INTO vasco.match (
+            extraction_id, number, catalog, state, source_id, sep_arcsec, n_within, lookup_id, lookup_complete, reason
         )
         SELECT
-            which_extraction_id, s.number, catalog_name, s.state, s.source_id, s.sep_arcsec, s.n_within,
-            s.lookup_id, s.lookup_complete
-        FROM state AS s
+            which_extraction_id, l.number, catalog_name,
+            CASE
+                WHEN l.source_id IS NOT NULL THEN 'matched'
+                WHEN l.lookup_id IS NOT NULL THEN 'clear'
+                ELSE 'not_covered'
+            END::vasco.look_state,
+            l.source_id, l.sep_arcsec, l.n_within, l.lookup_id, CASE WHEN l.lookup_id IS NOT NULL THEN true END, NULL
+        FROM look AS l
+        EXCEPT
+        SELECT
+            m.extraction_id, m.number, m.catalog, m.state, m.source_id, m.sep_arcsec, m.n_within, m.lookup_id,
+            m.lookup_complete, m.reason
+        FROM vasco.match AS m
+        WHERE m.extraction_id = which_extraction_id AND m.catalog = catalog_name
+        ORDER BY 2
         ON CONFLICT (extraction_id, number, catalog) DO UPDATE
         SET state = excluded.state, source_id = excluded.source_id, sep_arcsec = excluded.sep_arcsec,
             n_within = excluded.n_within, lookup_id = excluded.lookup_id, lookup_complete = excluded.lookup_complete,
-            reason = NULL
-        WHERE (m.state, m.source_id, m.sep_arcsec, m.n_within, m.lookup_id)
-            IS DISTINCT FROM (excluded.state, excluded.source_id, excluded.sep_arcsec, excluded.n_within, excluded.lookup_id)
+            reason = excluded.reason
         RETURNING 1
     )
     SELECT count(*) INTO n_written FROM merged;

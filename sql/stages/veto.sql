@@ -22,11 +22,7 @@ AS $$
             WHEN 'not_covered' THEN format('no complete %s look-up covers the position', params ->> 'family')
         END,
         CASE WHEN s.state = 'clear' THEN s.lookup_id END
-    FROM vasco.run_image AS i
-    CROSS JOIN LATERAL stage.family_state(i.extraction_id, params ->> 'family') AS s
-    JOIN stage.input(which_run_id, stage_name, extraction_ids) AS d
-        ON d.extraction_id = i.extraction_id AND d.number = s.number
-    WHERE i.run_id = which_run_id
-    AND (extraction_ids IS NULL OR i.extraction_id = ANY (extraction_ids))
+    FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
+    CROSS JOIN LATERAL stage.family_look(d.extraction_id, d.number, params ->> 'family') AS s
 $$;
 COMMENT ON FUNCTION stage.veto IS 'Veto by a family of reference catalogues at the plate''s epoch';

@@ -40,22 +40,23 @@ SELECT
     count(*) FILTER (WHERE v.outcome = 'fail') AS failed,
     count(*) FILTER (WHERE v.outcome = 'unknown') AS unknown,
     count(*) FILTER (WHERE v.outcome = 'not_covered') AS not_covered,
-    count(*) FILTER (WHERE v.outcome = 'pass' AND NOT EXISTS (
-        SELECT 1
-        FROM vasco.run_stage AS earlier
-        LEFT JOIN vasco.verdict AS o
-            ON o.run_id = earlier.run_id AND o.stage = earlier.stage
-            AND o.extraction_id = v.extraction_id AND o.number = v.number
-        WHERE earlier.run_id = s.run_id AND earlier.ordinal < s.ordinal
-        AND o.outcome IS DISTINCT FROM 'pass'
-    )) AS remaining,
+    count(*) FILTER (WHERE v.outcome = 'pass' AND v.passes = s.place) AS remaining,
     r.run_id
 FROM vasco.run AS r
-JOIN vasco.run_stage AS s USING (run_id)
+JOIN (
+    SELECT a.*, row_number() OVER (PARTITION BY a.run_id ORDER BY a.ordinal) AS place FROM vasco.run_stage AS a
+) AS s USING (run_id)
 JOIN vasco.run_image AS i USING (run_id)
 JOIN vasco.extraction AS e USING (extraction_id)
 JOIN plate.image AS im USING (image_id)
-LEFT JOIN vasco.verdict AS v ON v.run_id = s.run_id AND v.stage = s.stage AND v.extraction_id = i.extraction_id
+LEFT JOIN (
+    -- Stages passed up to and with this one; a missing verdict counts as none.
+    SELECT o.*, count(*) FILTER (WHERE o.outcome = 'pass') OVER (
+        PARTITION BY o.run_id, o.extraction_id, o.number ORDER BY b.ordinal
+    ) AS passes
+    FROM vasco.verdict AS o
+    JOIN vasco.run_stage AS b USING (run_id, stage)
+) AS v ON v.run_id = s.run_id AND v.stage = s.stage AND v.extraction_id = i.extraction_id
 GROUP BY r.run, r.run_id, i.extraction_id, im.tile_id, im.plate_id, s.ordinal, s.stage, s.run_id;
 COMMENT ON VIEW api.funnel IS 'Verdicts per run, image and stage, derived from the verdict rows';
 

@@ -25,7 +25,7 @@ BEGIN
     FOR c IN SELECT k.catalog, k.match_radius_arcsec FROM ref.catalog AS k ORDER BY k.catalog LOOP
         catalog := c.catalog;
         match_radius_arcsec := c.match_radius_arcsec;
-        lookup_id := sky.covering_lookup(c.catalog, d.hpx29);
+        lookup_id := (SELECT l.lookup_id FROM sky.covering_lookup(c.catalog, d.hpx29) AS l);
         covered_by := (SELECT l.endpoint || ', ' || l.region FROM ref.lookup AS l WHERE l.lookup_id = nearest_sources.lookup_id);
         state := coalesce(
             (
