@@ -12,7 +12,7 @@ from vascodb.bulk import advisory_lock
 from vascodb.db import Database
 from vascodb.errors import InputError, WrongSurveyError
 from vascodb.extract.config import ExtractionConfig, load_config
-from vascodb.extract.passes import Extraction, extract_detections_and_psf, fit_psf, full_pass2, measure, pass1
+from vascodb.extract.passes import BegunExtraction, begin_extraction, fit_psf, full_pass2, measure, pass1
 from vascodb.extract.psf import PsfModel
 from vascodb.extract.tools import find_tool
 from vascodb.ids import content_id
@@ -80,8 +80,7 @@ def ingest_image(
         tile = tile_of(image, tile_id)
     with working_folder(database.settings.work_dir) as folder, database.connect() as connection:
         job = _Ingest(database, connection, image, profile, folder, progress)
-        extraction_id = job.extract(tile)
-        job.match(extraction_id)
+        extraction_id = job.extract_and_match(tile)
         job.measure(extraction_id, everything=measure_all)
         run_id = job.judge(extraction_id)
         job.seconds["total"] = time.perf_counter() - started
@@ -113,8 +112,8 @@ class _Ingest:
         self.config: ExtractionConfig = load_config(self.profile.extraction)
         self.psf: PsfModel | None = None
 
-    def extract(self, tile_id: str) -> int:
-        """Extract the image unless that was done before; returns the extraction's id."""
+    def extract_and_match(self, tile_id: str) -> int:
+        """Extract the image unless that was done before, and match its detections; returns the extraction's id."""
         sextractor, psfex = find_tool("source-extractor"), find_tool("psfex")
         extraction_id = content_id(
             "extraction", self.image.sha256, self.config.sha256, sextractor.version, psfex.version
@@ -126,14 +125,20 @@ class _Ingest:
         with _naming(self.image.path):
             image_id = record_image(self.connection, self.image, tile_id)
         if known:
+            self.match(extraction_id)
             return extraction_id
-        self.progress("pass 1, PSF and detection")
-        done = extract_detections_and_psf(self.image.path, self.config, self.folder)
-        self.seconds |= done.seconds
-        self.psf = done.psf
-        with self._timed("load"):
-            self._save_extraction(extraction_id, image_id, done)
-            save_detections(self.database, self.connection, extraction_id, done.detections, self.image.astrometry)
+        self.progress("detect")
+        with begin_extraction(self.image.path, self.config, self.folder) as begun:
+            self.seconds.update(begun.seconds)
+            with self._timed("load"):
+                self._save_extraction(extraction_id, image_id, begun, psfex.version)
+                save_detections(self.database, self.connection, extraction_id, begun.detections, self.image.astrometry)
+            # Nothing of this needs the PSF, which PSFEx is still at work on.
+            self.match(extraction_id)
+            self.progress("wait for the PSF")
+            self.psf = begun.psf_fit.wait()
+            self.seconds["psf"] = self.psf.seconds
+        self._save_psf(extraction_id, self.psf)
         return extraction_id
 
     def match(self, extraction_id: int) -> None:
@@ -194,16 +199,16 @@ class _Ingest:
                 self.psf = fit_psf(self.image.path, stars, self.config, self.folder)
         return self.psf
 
-    def _save_extraction(self, extraction_id: int, image_id: int, done: Extraction) -> None:
+    def _save_extraction(self, extraction_id: int, image_id: int, begun: BegunExtraction, psfex_version: str) -> None:
         self.connection.execute(
             text("""
                 INSERT INTO vasco.extraction (
                     extraction_id, image_id, config_name, config_sha256, sextractor_version, psfex_version,
-                    psf_stars_loaded, psf_stars_accepted, psf_fwhm_px, psf_chi2, n_detections, tool_warnings
+                    n_detections, tool_warnings
                 )
                 VALUES (
                     :extraction_id, :image_id, :config_name, :config_sha256, :sextractor_version, :psfex_version,
-                    :psf_stars_loaded, :psf_stars_accepted, :psf_fwhm_px, :psf_chi2, :n_detections, :tool_warnings
+                    :n_detections, :tool_warnings
                 )
             """),
             {
@@ -211,14 +216,28 @@ class _Ingest:
                 "image_id": image_id,
                 "config_name": self.config.name,
                 "config_sha256": self.config.sha256,
-                "sextractor_version": done.sextractor_version,
-                "psfex_version": done.psf.tool_version,
-                "psf_stars_loaded": done.psf.loaded,
-                "psf_stars_accepted": done.psf.accepted,
-                "psf_fwhm_px": done.psf.fwhm_px,
-                "psf_chi2": done.psf.chi2,
-                "n_detections": len(done.detections),
-                "tool_warnings": list(done.warnings),
+                "sextractor_version": begun.sextractor_version,
+                "psfex_version": psfex_version,
+                "n_detections": len(begun.detections),
+                "tool_warnings": list(begun.warnings),
+            },
+        )
+
+    def _save_psf(self, extraction_id: int, psf: PsfModel) -> None:
+        self.connection.execute(
+            text("""
+                UPDATE vasco.extraction
+                SET psf_stars_loaded = :loaded, psf_stars_accepted = :accepted, psf_fwhm_px = :fwhm_px,
+                    psf_chi2 = :chi2, tool_warnings = tool_warnings || CAST(:warnings AS text[])
+                WHERE extraction_id = :extraction_id
+            """),
+            {
+                "extraction_id": extraction_id,
+                "loaded": psf.loaded,
+                "accepted": psf.accepted,
+                "fwhm_px": psf.fwhm_px,
+                "chi2": psf.chi2,
+                "warnings": [f"psf: {warning}" for warning in psf.warnings],
             },
         )
 
