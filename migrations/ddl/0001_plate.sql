@@ -30,8 +30,8 @@ COMMENT ON COLUMN plate.solution.solution_id IS 'Hash of the solution''s numbers
 COMMENT ON COLUMN plate.solution.kind IS 'dss: 13-term polynomial on the plate; tan: linear tangent plane [-] {meta.code}';
 COMMENT ON COLUMN plate.solution.amdx IS 'AMDX1 to AMDX13, arcsec per power of mm [arcsec] {stat.fit.param}';
 COMMENT ON COLUMN plate.solution.amdy IS 'AMDY1 to AMDY13, arcsec per power of mm [arcsec] {stat.fit.param}';
-COMMENT ON COLUMN plate.solution.ppo3_um IS 'Plate centre of the scan in x, header PPO3 [um] {pos.cartesian;instr.det}';
-COMMENT ON COLUMN plate.solution.ppo6_um IS 'Plate centre of the scan in y, header PPO6 [um] {pos.cartesian;instr.det}';
+COMMENT ON COLUMN plate.solution.ppo3_um IS 'Plate centre of the scan in x, header PPO3 [um] {pos.cartesian.x;instr.det}';
+COMMENT ON COLUMN plate.solution.ppo6_um IS 'Plate centre of the scan in y, header PPO6 [um] {pos.cartesian.y;instr.det}';
 COMMENT ON COLUMN plate.solution.x_pixel_um IS 'Pixel size on the plate in x [um] {phys.size;instr.pixel}';
 COMMENT ON COLUMN plate.solution.y_pixel_um IS 'Pixel size on the plate in y [um] {phys.size;instr.pixel}';
 COMMENT ON COLUMN plate.solution.cnpix1 IS 'Scan position of the first pixel in x [pix] {pos.cartesian.x;instr.det}';

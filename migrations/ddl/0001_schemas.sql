@@ -45,3 +45,6 @@ COMMENT ON TABLE meta.sql_object IS 'The files of functions and views that are a
 COMMENT ON COLUMN meta.sql_object.path IS 'File below sql/ [-] {meta.id;meta.file}';
 COMMENT ON COLUMN meta.sql_object.sha256 IS 'SHA-256 of the file as applied [-] {meta.checksum}';
 COMMENT ON COLUMN meta.sql_object.applied_at IS 'When it was applied [-] {time}';
+
+COMMENT ON TABLE meta.alembic_version IS 'The migration this database is at';
+COMMENT ON COLUMN meta.alembic_version.version_num IS 'Revision of the migration [-] {meta.version;meta.main}';

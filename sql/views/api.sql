@@ -10,6 +10,27 @@ FROM vasco.detection AS d
 JOIN vasco.extraction AS e USING (extraction_id)
 JOIN plate.image AS i USING (image_id);
 COMMENT ON VIEW api.detections IS 'Every detection with its tile, plate and epoch';
+COMMENT ON COLUMN api.detections.src_id IS 'Name of the detection: tile and number [-] {meta.id;meta.main}';
+COMMENT ON COLUMN api.detections.plate_id IS 'Plate, header REGION [-] {meta.id}';
+COMMENT ON COLUMN api.detections.extraction_id IS 'Extraction [-] {meta.id}';
+COMMENT ON COLUMN api.detections.number IS 'Number within the extraction [-] {meta.id}';
+COMMENT ON COLUMN api.detections.ra IS 'Best right ascension, J2000, at the plate''s epoch [deg] {pos.eq.ra;meta.main}';
+COMMENT ON COLUMN api.detections.dec IS 'Best declination, J2000, at the plate''s epoch [deg] {pos.eq.dec;meta.main}';
+COMMENT ON COLUMN api.detections.xwin_image IS 'Windowed position in x [pix] {pos.cartesian.x;instr.det}';
+COMMENT ON COLUMN api.detections.ywin_image IS 'Windowed position in y [pix] {pos.cartesian.y;instr.det}';
+COMMENT ON COLUMN api.detections.mag_auto IS 'Kron magnitude, instrumental [mag] {phot.mag}';
+COMMENT ON COLUMN api.detections.flux_auto IS 'Kron flux, photographic density [ct] {phot.count}';
+COMMENT ON COLUMN api.detections.snr_win IS 'Signal-to-noise in the window [-] {stat.snr}';
+COMMENT ON COLUMN api.detections.flags IS 'SExtractor''s extraction flags [-] {meta.code.qual}';
+COMMENT ON COLUMN api.detections.fwhm_image IS 'FWHM of a Gaussian core [pix] {phys.angSize}';
+COMMENT ON COLUMN api.detections.fwhm_arcsec IS 'The same by the plate''s own scale [arcsec] {phys.angSize}';
+COMMENT ON COLUMN api.detections.elongation IS 'Axis ratio a/b [-] {phys.angSize;arith.ratio}';
+COMMENT ON COLUMN api.detections.spread_model IS 'SPREAD_MODEL: 0 for a point source, null where not measured [-] {src.morph.param}';
+COMMENT ON COLUMN api.detections.spreaderr_model IS 'Error of SPREAD_MODEL [-] {stat.error;src.morph.param}';
+COMMENT ON COLUMN api.detections.class_star IS 'Star-galaxy classifier, 1 for a star [-] {src.class.starGalaxy}';
+COMMENT ON COLUMN api.detections.epoch_jyear IS 'Julian epoch of mid-exposure [yr] {time.epoch}';
+COMMENT ON COLUMN api.detections.image_id IS 'Image [-] {meta.id}';
+COMMENT ON COLUMN api.detections.tile_id IS 'Tile that the image covers [-] {meta.id}';
 
 -- A candidate passed every stage of its run. A missing verdict is not a pass.
 CREATE OR REPLACE VIEW api.candidates AS
@@ -30,6 +51,23 @@ WHERE NOT EXISTS (
     WHERE s.run_id = r.run_id AND o.outcome IS DISTINCT FROM 'pass'
 );
 COMMENT ON VIEW api.candidates IS 'Detections that passed every stage of a run';
+COMMENT ON COLUMN api.candidates.run IS 'Name of the run [-] {meta.id}';
+COMMENT ON COLUMN api.candidates.src_id IS 'Name of the detection: tile and number [-] {meta.id;meta.main}';
+COMMENT ON COLUMN api.candidates.plate_id IS 'Plate, header REGION [-] {meta.id}';
+COMMENT ON COLUMN api.candidates.ra IS 'Best right ascension, J2000, at the plate''s epoch [deg] {pos.eq.ra;meta.main}';
+COMMENT ON COLUMN api.candidates.dec IS 'Best declination, J2000, at the plate''s epoch [deg] {pos.eq.dec;meta.main}';
+COMMENT ON COLUMN api.candidates.mag_auto IS 'Kron magnitude, instrumental [mag] {phot.mag}';
+COMMENT ON COLUMN api.candidates.snr_win IS 'Signal-to-noise in the window [-] {stat.snr}';
+COMMENT ON COLUMN api.candidates.fwhm_arcsec IS 'FWHM of a Gaussian core, by the plate''s own scale [arcsec] {phys.angSize}';
+COMMENT ON COLUMN api.candidates.elongation IS 'Axis ratio a/b [-] {phys.angSize;arith.ratio}';
+COMMENT ON COLUMN api.candidates.spread_model IS 'SPREAD_MODEL: 0 for a point source [-] {src.morph.param}';
+COMMENT ON COLUMN api.candidates.xwin_image IS 'Windowed position in x [pix] {pos.cartesian.x;instr.det}';
+COMMENT ON COLUMN api.candidates.ywin_image IS 'Windowed position in y [pix] {pos.cartesian.y;instr.det}';
+COMMENT ON COLUMN api.candidates.epoch_jyear IS 'Julian epoch of mid-exposure [yr] {time.epoch}';
+COMMENT ON COLUMN api.candidates.tile_id IS 'Tile that the image covers [-] {meta.id}';
+COMMENT ON COLUMN api.candidates.run_id IS 'Run, as a number [-] {meta.id}';
+COMMENT ON COLUMN api.candidates.extraction_id IS 'Extraction [-] {meta.id}';
+COMMENT ON COLUMN api.candidates.number IS 'Number within the extraction [-] {meta.id}';
 
 -- Per run, image and stage: the verdicts, and how many detections are left after it and all before it.
 CREATE OR REPLACE VIEW api.funnel AS
@@ -59,6 +97,19 @@ LEFT JOIN (
 ) AS v ON v.run_id = s.run_id AND v.stage = s.stage AND v.extraction_id = i.extraction_id
 GROUP BY r.run, r.run_id, i.extraction_id, im.tile_id, im.plate_id, s.ordinal, s.stage, s.run_id;
 COMMENT ON VIEW api.funnel IS 'Verdicts per run, image and stage, derived from the verdict rows';
+COMMENT ON COLUMN api.funnel.run IS 'Name of the run [-] {meta.id}';
+COMMENT ON COLUMN api.funnel.extraction_id IS 'Extraction [-] {meta.id}';
+COMMENT ON COLUMN api.funnel.tile_id IS 'Tile that the image covers [-] {meta.id}';
+COMMENT ON COLUMN api.funnel.plate_id IS 'Plate, header REGION [-] {meta.id}';
+COMMENT ON COLUMN api.funnel.ordinal IS 'Place of the stage in its run [-] {meta.number}';
+COMMENT ON COLUMN api.funnel.stage IS 'Stage [-] {meta.id}';
+COMMENT ON COLUMN api.funnel.judged IS 'Detections that the stage judged [-] {meta.number}';
+COMMENT ON COLUMN api.funnel.passed IS 'Verdicts pass [-] {meta.number}';
+COMMENT ON COLUMN api.funnel.failed IS 'Verdicts fail [-] {meta.number}';
+COMMENT ON COLUMN api.funnel.unknown IS 'Verdicts unknown: a look-up failed, or a value was not measured [-] {meta.number}';
+COMMENT ON COLUMN api.funnel.not_covered IS 'Verdicts not_covered: nobody looked there [-] {meta.number}';
+COMMENT ON COLUMN api.funnel.remaining IS 'Detections that passed this stage and all before it [-] {meta.number}';
+COMMENT ON COLUMN api.funnel.run_id IS 'Run, as a number [-] {meta.id}';
 
 CREATE OR REPLACE VIEW api.match_states AS
 SELECT
@@ -70,6 +121,12 @@ SELECT
 FROM vasco.match AS m
 GROUP BY m.extraction_id, m.catalog;
 COMMENT ON VIEW api.match_states IS 'What each catalogue says of the detections of each extraction';
+COMMENT ON COLUMN api.match_states.extraction_id IS 'Extraction [-] {meta.id}';
+COMMENT ON COLUMN api.match_states.catalog IS 'Catalogue [-] {meta.id}';
+COMMENT ON COLUMN api.match_states.matched IS 'Detections with a counterpart at the plate''s epoch [-] {meta.number}';
+COMMENT ON COLUMN api.match_states.clear IS 'Detections without one where a complete look-up covers them [-] {meta.number}';
+COMMENT ON COLUMN api.match_states.unknown IS 'Detections whose look-up failed [-] {meta.number}';
+COMMENT ON COLUMN api.match_states.not_covered IS 'Detections where nobody looked [-] {meta.number}';
 
 CREATE OR REPLACE VIEW api.catalogs AS
 SELECT
@@ -93,6 +150,14 @@ CROSS JOIN LATERAL (
     WHERE g.catalog = c.catalog
 ) AS v;
 COMMENT ON VIEW api.catalogs IS 'Reference catalogues: look-ups, sources loaded and sky covered';
+COMMENT ON COLUMN api.catalogs.catalog IS 'Catalogue [-] {meta.id;meta.main}';
+COMMENT ON COLUMN api.catalogs.family IS 'Catalogues of one family stand for each other in a profile [-] {meta.code.class}';
+COMMENT ON COLUMN api.catalogs.title IS 'Full name [-] {meta.title}';
+COMMENT ON COLUMN api.catalogs.lookups_complete IS 'Look-ups that brought everything in their region [-] {meta.number}';
+COMMENT ON COLUMN api.catalogs.lookups_incomplete IS 'Look-ups that failed or were cut off [-] {meta.number}';
+COMMENT ON COLUMN api.catalogs.rows_kept IS 'Rows kept from all look-ups; a source that two of them brought counts twice [-] {meta.number}';
+COMMENT ON COLUMN api.catalogs.newest IS 'When it was last asked [-] {time}';
+COMMENT ON COLUMN api.catalogs.coverage_sqdeg IS 'Sky where it is known [deg2] {pos.outline;phys.angArea}';
 
 CREATE OR REPLACE VIEW api.fingerprint AS
 WITH per_table AS (SELECT * FROM meta.fingerprint())
@@ -101,3 +166,6 @@ UNION ALL
 SELECT 'all', sum(p.n_rows)::bigint, md5(string_agg(p.table_name || p.fingerprint, ',' ORDER BY p.table_name))
 FROM per_table AS p;
 COMMENT ON VIEW api.fingerprint IS 'One order-independent hash per table of content, and one for all';
+COMMENT ON COLUMN api.fingerprint.table_name IS 'Table, or all [-] {meta.id;meta.main}';
+COMMENT ON COLUMN api.fingerprint.n_rows IS 'Rows [-] {meta.number}';
+COMMENT ON COLUMN api.fingerprint.fingerprint IS 'Hash of the rows, whatever their order [-] {meta.checksum}';

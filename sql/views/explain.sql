@@ -62,3 +62,15 @@ JOIN vasco.extraction AS e USING (extraction_id)
 JOIN plate.image AS i USING (image_id)
 LEFT JOIN ref.lookup AS l USING (lookup_id);
 COMMENT ON VIEW api.verdicts IS 'Every verdict with its stage''s parameters and its evidence';
+COMMENT ON COLUMN api.verdicts.run IS 'Name of the run [-] {meta.id}';
+COMMENT ON COLUMN api.verdicts.src_id IS 'Name of the detection: tile and number [-] {meta.id;meta.main}';
+COMMENT ON COLUMN api.verdicts.ordinal IS 'Place of the stage in its run [-] {meta.number}';
+COMMENT ON COLUMN api.verdicts.stage IS 'Stage [-] {meta.id}';
+COMMENT ON COLUMN api.verdicts.outcome IS 'pass, fail, unknown or not_covered [-] {meta.code.status}';
+COMMENT ON COLUMN api.verdicts.value IS 'The measured value the stage judged, in the unit of its threshold [-] {stat.value}';
+COMMENT ON COLUMN api.verdicts.parameters IS 'The stage''s parameters [-] {meta.record}';
+COMMENT ON COLUMN api.verdicts.reason IS 'Why it did not pass [-] {meta.note}';
+COMMENT ON COLUMN api.verdicts.evidence IS 'File or address of the complete look-up it stands on [-] {meta.ref}';
+COMMENT ON COLUMN api.verdicts.run_id IS 'Run, as a number [-] {meta.id}';
+COMMENT ON COLUMN api.verdicts.extraction_id IS 'Extraction [-] {meta.id}';
+COMMENT ON COLUMN api.verdicts.number IS 'Number within the extraction [-] {meta.id}';
