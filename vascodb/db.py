@@ -16,7 +16,8 @@ from vascodb.settings import Settings
 __all__ = ["Database", "service_errors"]
 
 # Q3C's cost estimates would switch just-in-time compilation on for every join and double its time.
-_SESSION_OPTIONS = "-c jit=off -c timezone=UTC -c extra_float_digits=1"
+# A client that is killed in the middle of a statement must not hold its locks until the end of that.
+_SESSION_OPTIONS = "-c jit=off -c timezone=UTC -c extra_float_digits=1 -c client_connection_check_interval=1s"
 
 
 class Database:

@@ -26,7 +26,7 @@ _COMMENT = re.compile(r"(?P<description>.*) \[(?P<unit>[^\]]+)\] \{(?P<ucd>[^}]+
 _BINARY = ("fits", "parquet")
 # Types of PostgreSQL that are numbers, by their object id, and what stands in masked places. Sums of
 # bigint are numeric.
-_NUMBERS: dict[int, tuple[np.dtype[Any], Any]] = {
+_NUMBERS: dict[object, tuple[np.dtype[Any], Any]] = {
     16: (np.dtype(bool), False),
     **dict.fromkeys((20, 21, 23), (np.dtype(np.int64), 0)),
     700: (np.dtype(np.float32), np.nan),
@@ -55,7 +55,7 @@ def run_query(connection: Connection, query: Query) -> Table:
     """Run a statement; the columns carry the units, UCDs and descriptions of the relation's comments."""
     result = connection.execute(text(query.statement), dict(query.parameters))
     names = list(result.keys())
-    types = [int(column[1]) for column in result.cursor.description] if result.cursor else []
+    types = [column[1] for column in result.cursor.description] if result.cursor else []
     rows = result.all()
     comments = {
         name: comment
@@ -107,7 +107,7 @@ def emit(table: Table, kind: str, output: Path | None) -> None:
         raise InputError(f"{output}: cannot be written: {error.strerror}") from error
 
 
-def _column(name: str, values: Sequence[Any], type_oid: int, comment: str | None) -> MaskedColumn:
+def _column(name: str, values: Sequence[Any], type_oid: object, comment: str | None) -> MaskedColumn:
     # The type is the column's own, not that of the values: a result without rows has types, too.
     dtype, empty = _NUMBERS.get(type_oid, (np.dtype(str), ""))
     if dtype.kind == "U":
