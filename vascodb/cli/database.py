@@ -21,18 +21,21 @@ __all__ = ["COMMANDS"]
 _MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "missing": ("✗", "red")}
 
 
-@click.command()
+@click.command(epilog="Example: vascodb up")
 def up() -> None:
-    """Start the private database, and make it first where there is none."""
+    """Start the private database; make it first if need be.
+
+    Every other verb does so by itself. With VASCODB_URL set, that server is checked and brought up to date.
+    """
     database = Database(Settings())
     database.initialise()
     where = database.settings.home if database.is_private else "the server of VASCODB_URL"
     click.echo(f"the database is up: {where}")
 
 
-@click.command()
+@click.command(epilog="Example: vascodb down")
 def down() -> None:
-    """Stop the private database."""
+    """Stop the private database; its contents stay."""
     settings = Settings()
     if settings.url is not None:
         raise InputError("VASCODB_URL names a server; vascodb stops only its own private database")
@@ -40,9 +43,12 @@ def down() -> None:
     click.echo(f"the private database is down: {settings.home}")
 
 
-@click.command()
+@click.command(epilog="Example: vascodb doctor")
 def doctor() -> None:
-    """Say what is missing, and the command that mends it."""
+    """Say what is missing, and the command that mends it.
+
+    Exit status 1 if something is missing without which vascodb cannot work. Nothing is changed.
+    """
     worst = 0
     for check in diagnose(Settings()):
         mark, colour = _MARKS[check.status]
@@ -54,18 +60,25 @@ def doctor() -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(epilog="Example: vascodb init")
 def init() -> None:
-    """Bring the database to this version's schema, functions and views; safe to repeat."""
+    """Bring the database's schema up to date; safe to repeat.
+
+    Tables are migrated; functions, views and the registry of catalogues are made anew where they changed.
+    """
     changed = Database(Settings()).initialise()
     click.echo("the schema was brought up to date" if changed else "the schema is up to date; nothing was changed")
 
 
-@click.command()
-@click.option("--fingerprint", is_flag=True, help="One hash per table and one for all, whatever the order of rows.")
+@click.command(epilog="Example: vascodb status --fingerprint")
+@click.option(
+    "--fingerprint",
+    is_flag=True,
+    help="Print one hash per table and one for all instead; equal content has equal hashes on any machine.",
+)
 @output_options
 def status(fingerprint: bool, kind: str, output: Path | None, show_sql: bool) -> None:
-    """Catalogues, what of them is loaded, and which sky they cover."""
+    """List the reference catalogues and the sky they cover."""
     statement, relation = ("SELECT * FROM api.catalogs ORDER BY catalog", "api.catalogs")
     if fingerprint:
         statement, relation = ("SELECT * FROM api.fingerprint", "api.fingerprint")
@@ -77,16 +90,25 @@ def status(fingerprint: bool, kind: str, output: Path | None, show_sql: bool) ->
         emit(run_query(connection, query), kind, output)
 
 
-@click.command()
+@click.command(epilog="Example: vascodb url")
 def url() -> None:
-    """Print the URL of the database, for psql and other clients."""
+    """Print the database's URL, for other clients.
+
+    If the URL has a password, that is printed too.
+    """
     click.echo(Database(Settings()).libpq_url)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    epilog="Example: vascodb psql -c 'SELECT * FROM api.candidates'",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def psql(arguments: tuple[str, ...]) -> None:
-    """Run psql on the database, with any of its own arguments."""
+    """Run psql on the database.
+
+    All ARGUMENTS are psql's own; so is --help.
+    """
     database = Database(Settings())
     if database.is_private:
         with database.connect() as connection:

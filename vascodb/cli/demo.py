@@ -29,11 +29,17 @@ ORDER BY ra, dec
 """
 
 
-@click.command()
-@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, another sky.")
-@click.option("--profile", "profile_name", default="default", show_default=True, help="Stages to judge by.")
+@click.command(epilog="Example: vascodb demo --seed 2")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Seed of the simulated plate; another seed is another sky."
+)
+@click.option(
+    "--profile", "profile_name", default="default", show_default=True, metavar="NAME", help="Profile to judge by."
+)
 def demo(seed: int, profile_name: str) -> None:
-    """Simulate a plate with vanished sources, find them, and count what was found, missed and falsely claimed.
+    """Find vanished stars on a simulated plate, and keep score.
+
+    Prints the funnel, the candidates, and how many of the injected sources were found, missed and falsely claimed.
 
     It works in a database of its own that is removed at the end; yours is not touched.
     """

@@ -22,17 +22,28 @@ __all__ = ["COMMANDS", "print_report"]
 SOME_UNKNOWN = 3
 
 
-@click.command("ingest-tile")
+@click.command("ingest-tile", epilog="Example: vascodb ingest-tile --fits plate.fits")
 @click.argument("tile_id", required=False)
 @click.option(
-    "--fits", "path", type=existing_path, metavar="FILE", help="FITS image of a POSS-I red plate or a part of it."
+    "--fits", "path", type=existing_path, metavar="FILE", help="FITS image of a POSS-I red plate, or of a part of one."
 )
-@click.option("--ra", type=float, metavar="DEG", help="Right ascension of the tile's centre.")
-@click.option("--dec", type=float, metavar="DEG", help="Declination of the tile's centre.")
-@click.option("--size", type=AngleType(u.arcmin), default="60arcmin", show_default=True, help="Side of the tile.")
-@click.option("--profile", "profile_name", default="default", show_default=True, help="Stages to judge by.")
+@click.option("--ra", type=float, metavar="DEG", help="Right ascension of a tile to download (not possible yet).")
+@click.option("--dec", type=float, metavar="DEG", help="Declination of a tile to download (not possible yet).")
+@click.option(
+    "--size", type=AngleType(u.arcmin), default="60arcmin", show_default=True, help="Side of a tile to download."
+)
+@click.option(
+    "--profile", "profile_name", default="default", show_default=True, metavar="NAME", help="Profile to judge by."
+)
 @click.option("--full-pass2", is_flag=True, help="Measure every detection against the PSF, not only what needs it.")
-@click.option("--format", "kind", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the report.",
+)
 @click.option("--progress/--no-progress", default=None, help="Show the step at work; by default on a terminal.")
 def ingest_tile(
     tile_id: str | None,
@@ -45,9 +56,11 @@ def ingest_tile(
     kind: str,
     progress: bool | None,
 ) -> int:
-    """Extract a tile, match it, measure what is left, and judge it.
+    """Take one image all the way to its candidates.
 
-    The tile is an image of your own (--fits FILE); TILE_ID then names it, where its own centre should not.
+    It is extracted and matched; what has no counterpart is measured against the PSF and judged. All of it is one
+    transaction; the same image again does only what is missing. TILE_ID names the tile where the image's own centre
+    should not.
     """
     profile = load_profile(profile_name)
     if path is None:

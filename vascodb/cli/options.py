@@ -38,8 +38,17 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--format``, ``-o`` and ``--sql``, the same on every command that prints rows."""
     for option in (
         click.option("--sql", "show_sql", is_flag=True, help="Print the SQL with its parameters, and stop."),
-        click.option("-o", "--output", type=existing_path, help="Write to a file instead of the terminal."),
-        click.option("--format", "kind", type=click.Choice(FORMATS), default="table", show_default=True),
+        click.option(
+            "-o", "--output", type=existing_path, metavar="FILE", help="Write to a file instead of the terminal."
+        ),
+        click.option(
+            "--format",
+            "kind",
+            type=click.Choice(FORMATS),
+            default="table",
+            show_default=True,
+            help="Form of the rows; ecsv, votable, fits and parquet keep the units.",
+        ),
     ):
         command = option(command)
     return command

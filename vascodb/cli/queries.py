@@ -26,12 +26,15 @@ ORDER BY run, ra, dec
 """
 
 
-@click.command()
+@click.command(epilog="Example: vascodb candidates default --format ecsv -o candidates.ecsv")
 @click.argument("run", required=False, default="")
-@click.option("--tile", default="", metavar="TILE_ID", help="Only of this tile.")
+@click.option("--tile", default="", metavar="TILE_ID", help="Only those of this tile.")
 @output_options
 def candidates(run: str, tile: str, kind: str, output: Path | None, show_sql: bool) -> None:
-    """Detections that passed every stage of a run; of all runs without RUN."""
+    """List the detections that passed every stage of a run.
+
+    RUN is its name, by default the profile's. Without it the candidates of all runs are listed.
+    """
     query = Query(_CANDIDATES, {"run": run, "tile": tile}, "api.candidates")
     if show_sql:
         print_sql(query)
@@ -43,11 +46,22 @@ def candidates(run: str, tile: str, kind: str, output: Path | None, show_sql: bo
         emit(run_query(connection, query), kind, output)
 
 
-@click.command("explain")
+@click.command("explain", epilog="Example: vascodb explain tile_RA132.850_DECp11.800:562")
 @click.argument("src_id")
-@click.option("--format", "kind", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Form of the answer.",
+)
 def explain_command(src_id: str, kind: str) -> None:
-    """The whole story of one detection (TILE_ID:NUMBER): catalogues, distances, coverage, gates."""
+    """Tell the whole story of one detection.
+
+    SRC_ID is TILE_ID:NUMBER, as candidates prints it. Shown are every catalogue's nearest source, its distance at the
+    plate's epoch and at its own, the look-up that covers the position, and every gate's value and limit.
+    """
     with Database(Settings()).connect() as connection:
         found = explain(connection, src_id)
     if kind == "json":

@@ -18,17 +18,20 @@ from vascodb.settings import Settings
 __all__ = ["COMMANDS"]
 
 
-@click.command("load-plates")
+@click.command("load-plates", epilog="Example: vascodb load-plates headers.tar.gz")
 @click.argument("source", type=existing_path)
 def load_plates_command(source: Path) -> None:
-    """Load whole-plate headers: JSON sidecars, a tar archive of them, FITS files, or a folder of these."""
+    """Load the headers of whole plates.
+
+    SOURCE is a JSON sidecar, a tar archive of them, a plate's FITS file, or a folder of any of these.
+    """
     with Progress(console=Console(stderr=True), transient=True) as bar, Database(Settings()).connect() as connection:
         task = bar.add_task("plates", total=None)
         done = load_plates(connection, read_plate_headers(source), lambda n: bar.update(task, completed=n))
     click.echo(f"plates: {done.read} read, {done.new} new, {done.read - done.new} stored already")
 
 
-@click.command("load-reference")
+@click.command("load-reference", epilog="Example: vascodb load-reference gaia_edr3 gaia.csv --cone 132.82,11.80,0.5deg")
 @click.argument("name", metavar="CATALOG")
 @click.argument("path", metavar="FILE", type=existing_path)
 @click.option("--cone", metavar="RA,DEC,RADIUS", help="The file is complete in this cone, e.g. 132.82,11.80,0.5deg.")
@@ -38,12 +41,13 @@ def load_plates_command(source: Path) -> None:
     "columns",
     multiple=True,
     metavar="CORE=NAME",
-    help="Name of a core column in the file, e.g. ra=RAJ2000.",
+    help="Name that the file has for a core column, e.g. ra=RAJ2000; may be repeated.",
 )
 def load_reference_command(name: str, path: Path, cone: str | None, moc: Path | None, columns: tuple[str, ...]) -> None:
-    """Load a reference catalogue from a file, for the sky in which you vouch that it is complete.
+    """Load a reference catalogue from a file.
 
-    Without such sky nothing could ever be said to be missing from the catalogue.
+    FILE (CSV, ECSV, FITS, VOTable or Parquet) holds sources of the registered CATALOG. Either --cone or --moc names
+    the sky in which you vouch that it holds all of them; only there can a detection be said to have no counterpart.
     """
     if (cone is None) == (moc is None):
         raise InputError("give the sky in which the file is complete: --cone RA,DEC,RADIUS or --moc FILE")

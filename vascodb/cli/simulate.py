@@ -13,16 +13,23 @@ from vascodb.simulate import SimulationSpec, simulate_plate, write_simulation
 __all__ = ["COMMANDS"]
 
 
-@click.command()
+@click.command(epilog="Example: vascodb simulate simulated --seed 7 --size 15arcmin")
 @click.argument("folder", type=existing_path)
-@click.option("--preset", type=click.Choice(["demo", "dense", "plate"]), default="demo", show_default=True)
+@click.option(
+    "--preset", type=click.Choice(["demo", "dense", "plate"]), default="demo", show_default=True,
+    help="A tile of 20 arcmin; a crowded one of 60 arcmin; a whole plate of 14000 x 13999 pixels.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same files.")
-@click.option("--ra", type=click.FloatRange(0, 360, max_open=True), help="Right ascension of the centre, degrees.")
-@click.option("--dec", type=click.FloatRange(-90, 90), help="Declination of the centre, degrees.")
+@click.option(
+    "--ra", type=click.FloatRange(0, 360, max_open=True), metavar="DEG", help="Right ascension of the centre."
+)
+@click.option("--dec", type=click.FloatRange(-90, 90), metavar="DEG", help="Declination of the centre.")
 @click.option("--size", type=AngleType(u.arcmin), help="Side of the image, such as 10arcmin; not for a whole plate.")
-@click.option("--stars", type=click.IntRange(min=1), help="Number of stars.")
+@click.option(
+    "--stars", type=click.IntRange(min=1), help="Number of stars down to a magnitude below the plate's limit."
+)
 @click.option("--vanished", type=click.IntRange(min=0), help="Number of injected vanished sources.")
-@click.option("--high-pm", type=click.IntRange(min=0), help="Number of injected fast stars.")
+@click.option("--high-pm", type=click.IntRange(min=0), help="Number of injected stars with 0.1 to 3 arcsec/yr.")
 def simulate(
     folder: Path,
     preset: str,
@@ -34,7 +41,11 @@ def simulate(
     vanished: int | None,
     high_pm: int | None,
 ) -> None:
-    """Simulate a plate image, today's catalogue of the same sky, and the truth, into FOLDER."""
+    """Simulate a plate with a known truth.
+
+    Writes the image, the reference catalogue of the same sky at J2016.0, and the truth table into FOLDER. Options
+    change the preset.
+    """
     given = {
         "ra_deg": ra,
         "dec_deg": dec,
