@@ -27,7 +27,8 @@ for line in sys.stdin:
         for number, path in enumerate(job["streams"]):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
         sys.argv = ["vascodb", *job["arguments"]]
-        sys.stdin, sys.stdout, sys.stderr = (open(n, m, closefd=False) for n, m in ((0, "r"), (1, "w"), (2, "w")))
+        sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
+        sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)
         status = 0
         try:
             main()

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from commandline import CommandServer, Vascodb
 from pydantic import SecretStr
 from sqlalchemy import Connection, make_url
 
 from vascodb.cluster import Cluster
 from vascodb.db import Database
 from vascodb.settings import Settings
+from vascodb.simulate import SimulatedFiles, SimulationSpec, simulate_plate, write_simulation
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -57,7 +59,9 @@ def temporary_database(cluster: Cluster) -> Iterator[Callable[..., "contextmanag
     """Make databases in the session's cluster, each a copy of a template, dropped at the end of its context."""
 
     def administer(statement: str) -> None:
-        with closing(psycopg2.connect(make_url(cluster.url).set(database="postgres").render_as_string(False))) as server:
+        with closing(
+            psycopg2.connect(make_url(cluster.url).set(database="postgres").render_as_string(False))
+        ) as server:
             server.autocommit = True
             server.cursor().execute(statement)
 
@@ -120,3 +124,55 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("needs ../shared/data: real plate images and published tables beside the project")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def command_server(tmp_path_factory: pytest.TempPathFactory, clean_environment: None) -> Iterator[CommandServer]:
+    """Starts `vascodb` commands quickly."""
+    server = CommandServer(tmp_path_factory.mktemp("commands"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def new_home() -> Iterator[Callable[[], Path]]:
+    """Make home folders; private databases in them are stopped and all is removed when the session ends."""
+    homes: list[Path] = []
+
+    def make() -> Path:
+        home = Path(tempfile.mkdtemp(prefix="vascodb-test-", dir="/tmp"))
+        home.chmod(0o755)
+        homes.append(home)
+        return home
+
+    yield make
+    for home in homes:
+        if (home / "database" / "PG_VERSION").exists():
+            Cluster(home).stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def vascodb(command_server: CommandServer, new_home, temporary_database, template_database: str) -> Iterator[Vascodb]:
+    """The command on an initialised database without rows, for one test."""
+    with temporary_database(template_database) as database:
+        yield Vascodb(command_server, new_home(), database.libpq_url)
+
+
+@pytest.fixture(scope="module")
+def module_vascodb(
+    command_server: CommandServer, new_home, temporary_database, template_database: str
+) -> Iterator[Vascodb]:
+    """The command on a database of this module."""
+    with temporary_database(template_database) as database:
+        yield Vascodb(command_server, new_home(), database.libpq_url)
+
+
+@pytest.fixture(scope="session")
+def small_simulation(tmp_path_factory: pytest.TempPathFactory) -> SimulatedFiles:
+    """A simulated image of 6 arcmin with five vanished sources; PSFEx fits its wide stars in no time."""
+    spec = SimulationSpec(
+        seed=11, size_arcmin=6.0, n_stars=160, n_high_pm=2, n_blends=1, n_vanished=5, n_vanished_blended=0, n_defects=3,
+        reference_pad_arcmin=4.0, psf_fwhm_arcsec=4.5,
+    )  # fmt: skip
+    return write_simulation(simulate_plate(spec), tmp_path_factory.mktemp("simulation"))

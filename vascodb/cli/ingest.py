@@ -7,6 +7,7 @@ from pathlib import Path
 import astropy.units as u
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vascodb.cli.options import AngleType, existing_path
@@ -72,14 +73,15 @@ def ingest_tile(
         raise InputError("--fits FILE says where the tile is; leave out --ra and --dec")
     console = Console(stderr=True)
     shown = console.is_terminal if progress is None else progress
-    with console.status(path.name) if shown else _Quiet() as status:
+    name = escape(path.name)
+    with console.status(name) if shown else _Quiet() as status:
         report = ingest_image(
             Database(Settings()),
             path,
             profile,
             tile_id=tile_id,
             measure_all=full_pass2,
-            progress=lambda step: status.update(f"{path.name}: {step}"),
+            progress=lambda step: status.update(f"{name}: {step}"),
         )
     if kind == "json":
         click.echo(json.dumps(report.as_dict()))
@@ -115,6 +117,8 @@ def print_report(report: IngestReport) -> None:
     console.print(states)
     console.print(gates)
     console.print(f"[bold]{report.candidates} candidates[/]")
+    for warning in report.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
     parts = ", ".join(f"{part} {value:.2f}" for part, value in report.seconds.items() if part != "total")
     console.print(f"{report.seconds['total']:.2f} s ({parts})", style="dim")
 

@@ -195,7 +195,8 @@ class RunningTool:
                     f"{self._tool.name} {self._tool.version} does not know {unknown.group(1)}; "
                     "remove it from the extraction configuration"
                 )
-            _LOG.warning("%s on %s: %s", self._tool.name, self._image, warning)
+            # They are kept with the extraction; most are about stars that were left out.
+            _LOG.info("%s on %s: %s", self._tool.name, self._image, warning)
         # Several runs may be at work at once and this one may have ended long before it was waited for.
         return ToolRun(self._output, warnings, max(0.0, self._output.stat().st_mtime - self._started_at))
 

@@ -1,6 +1,6 @@
 """What happened to one image, read back from the rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class IngestReport:
         Per gate the number of judged detections that pass, fail, are unknown or not_covered.
     remaining : mapping
         Detections left after each stage and all before it, in order.
+    warnings : sequence of str
+        What the extraction tools warned of.
     seconds : mapping
         Wall time of the parts, and the total.
     """
@@ -44,6 +46,7 @@ class IngestReport:
     gates: Mapping[str, Mapping[str, int]]
     remaining: Mapping[str, int]
     candidates: int
+    warnings: Sequence[str]
     seconds: Mapping[str, float]
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def read_report(
     head = connection.execute(
         text("""
             SELECT
-                i.tile_id, i.plate_id, e.n_detections,
+                i.tile_id, i.plate_id, e.n_detections, e.tool_warnings,
                 (SELECT r.run FROM vasco.run AS r WHERE r.run_id = :run_id) AS run,
                 (
                     SELECT count(d.spread_model) FROM vasco.detection AS d WHERE d.extraction_id = e.extraction_id
@@ -109,5 +112,6 @@ def read_report(
         gates={stage: {outcome: rows[stage][outcome] for outcome in outcomes} for stage in profile.gates},
         remaining={stage: row["remaining"] for stage, row in rows.items()},
         candidates=rows[profile.stages[-1].stage]["remaining"],
+        warnings=head.tool_warnings,
         seconds=seconds,
     )

@@ -128,6 +128,8 @@ def read_image(path: Path) -> PlateImage:
         If it cannot be read, is no FITS file, is truncated, has a header that lies about its data
         or cannot be parsed, or an image in which all pixels are equal.
     """
+    if any("\ud800" <= character <= "\udfff" for character in str(path)):
+        raise InputError(f"{path}: a file name must be UTF-8 text, or the database cannot hold it; rename the file")
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is a folder or a device, not a file")
