@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from vascodb.errors import InputError
 from vascodb.ids import canonical_json
 from vascodb.plates.dates import read_exposure_times
 from vascodb.plates.images import band_of, read_image, survey_of
-from vascodb.plates.solution import Astrometry, read_astrometry
-from vascodb.plates.store import save_exposure_times, save_solution
+from vascodb.plates.solution import read_astrometry
+from vascodb.plates.store import exposure_time_rows, save_exposure_times, save_solutions, solution_row
 
 __all__ = ["PlateHeader", "PlateLoad", "load_plates", "read_plate_headers"]
 
@@ -93,22 +93,26 @@ def load_plates(
         plate_id: sha256
         for plate_id, sha256 in connection.execute(text("SELECT plate_id, header_sha256 FROM plate.plate"))
     }
-    n_read = n_new = 0
-    for plate in headers:
-        plate_id, row, astrometry = _row(plate)
+    new: dict[str, _Plate] = {}
+    n_read = 0
+    for header in headers:
+        plate = _plate(header)
         n_read += 1
         progress(n_read)
-        if known.get(plate_id) == row["header_sha256"]:
+        if known.get(plate.plate_id) == plate.row["header_sha256"]:
             continue
-        if plate_id in known:
+        if plate.plate_id in known:
             raise InputError(
-                f"{plate.name}: plate {plate_id} is stored with another header: {_differences(connection, plate_id, plate)}"
+                f"{header.name}: plate {plate.plate_id} is stored with another header: "
+                f"{_differences(_stored(connection, plate.plate_id, new), header.header)}"
             )
-        _insert(connection, row | {"solution_id": save_solution(connection, astrometry)})
-        save_exposure_times(connection, plate_id, "plate header", read_exposure_times(plate.header))
-        known[plate_id] = row["header_sha256"]
-        n_new += 1
-    return PlateLoad(n_read, n_new)
+        known[plate.plate_id] = plate.row["header_sha256"]
+        new[plate.plate_id] = plate
+    if new:
+        save_solutions(connection, [plate.solution for plate in new.values()])
+        _insert(connection, [plate.row for plate in new.values()])
+        save_exposure_times(connection, [row for plate in new.values() for row in plate.exposure_times])
+    return PlateLoad(n_read, len(new))
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[PlateHeader]] | None:
@@ -133,7 +137,8 @@ def _from_json(path: Path) -> Iterator[PlateHeader]:
 def _from_archive(path: Path) -> Iterator[PlateHeader]:
     try:
         with tarfile.open(path) as archive:
-            for member in sorted(archive.getmembers(), key=lambda m: m.name):
+            # In the archive's own order: going back in a compressed file means reading it again from the start.
+            for member in archive:
                 stream = archive.extractfile(member) if member.name.endswith(".json") else None
                 if stream is not None:
                     yield _sidecar(path, f"{path}:{member.name}", stream.read().decode("utf-8"))
@@ -156,8 +161,19 @@ def _sidecar(path: Path, name: str, content: str) -> PlateHeader:
     return PlateHeader(path, name, header)
 
 
-def _row(plate: PlateHeader) -> tuple[str, dict[str, Any], Astrometry]:
-    header = plate.header
+@dataclass(frozen=True)
+class _Plate:
+    """A plate's rows, ready to store."""
+
+    plate_id: str
+    header: dict[str, Any]
+    row: dict[str, Any]
+    solution: dict[str, Any]
+    exposure_times: list[dict[str, Any]]
+
+
+def _plate(source: PlateHeader) -> _Plate:
+    header = source.header
     try:
         plate_id = str(header.get("REGION") or "").strip()
         if not plate_id:
@@ -169,36 +185,35 @@ def _row(plate: PlateHeader) -> tuple[str, dict[str, Any], Astrometry]:
         ra, dec = astrometry.solution.pixel_to_sky((naxis1 + 1) / 2, (naxis2 + 1) / 2)
         times = read_exposure_times(header)
     except (InputError, ValueError, TypeError) as error:
-        raise InputError(f"{plate.name}: {error}") from error
-    return (
-        plate_id,
-        {
-            "plate_id": plate_id,
-            "survey": survey_of(header),
-            "band": band_of(survey_of(header)),
-            "plate_label": str(header.get("PLTLABEL") or "").strip() or None,
-            "plate_code": str(header.get("PLATEID") or "").strip() or None,
-            "ra": float(ra),
-            "dec": float(dec),
-            "naxis1": naxis1,
-            "naxis2": naxis2,
-            "scale_arcsec_px": astrometry.scale_arcsec_px,
-            "wcs_kind": astrometry.kind,
-            "wcs_available": list(astrometry.available),
-            "exposure_minutes": times.exposure_minutes,
-            "date_obs_raw": times.date_obs_raw,
-            "ut_raw": times.ut_raw,
-            "epoch_jyear": times.epoch_jyear,
-            "time_quality": times.quality,
-            "header": canonical_json(header),
-            "header_sha256": hashlib.sha256(canonical_json(header).encode()).hexdigest(),
-            "path": plate.name,
-        },
-        astrometry,
-    )
+        raise InputError(f"{source.name}: {error}") from error
+    solution = solution_row(astrometry)
+    row = {
+        "plate_id": plate_id,
+        "survey": survey_of(header),
+        "band": band_of(survey_of(header)),
+        "plate_label": str(header.get("PLTLABEL") or "").strip() or None,
+        "plate_code": str(header.get("PLATEID") or "").strip() or None,
+        "ra": float(ra),
+        "dec": float(dec),
+        "naxis1": naxis1,
+        "naxis2": naxis2,
+        "scale_arcsec_px": astrometry.scale_arcsec_px,
+        "wcs_kind": astrometry.kind,
+        "wcs_available": list(astrometry.available),
+        "solution_id": solution["solution_id"],
+        "exposure_minutes": times.exposure_minutes,
+        "date_obs_raw": times.date_obs_raw,
+        "ut_raw": times.ut_raw,
+        "epoch_jyear": times.epoch_jyear,
+        "time_quality": times.quality,
+        "header": canonical_json(header),
+        "header_sha256": hashlib.sha256(canonical_json(header).encode()).hexdigest(),
+        "path": source.name,
+    }
+    return _Plate(plate_id, header, row, solution, exposure_time_rows(plate_id, "plate header", times))
 
 
-def _insert(connection: Connection, row: dict[str, Any]) -> None:
+def _insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     connection.execute(
         text("""
             INSERT INTO plate.plate (
@@ -212,14 +227,20 @@ def _insert(connection: Connection, row: dict[str, Any]) -> None:
                 :time_quality, :header, :header_sha256, :path
             )
         """),
-        row,
+        list(rows),
     )
 
 
-def _differences(connection: Connection, plate_id: str, plate: PlateHeader) -> str:
-    stored: dict[str, Any] = connection.scalar(
+def _stored(connection: Connection, plate_id: str, new: Mapping[str, _Plate]) -> dict[str, Any]:
+    if plate_id in new:
+        return new[plate_id].header
+    header: dict[str, Any] = connection.scalar(
         text("SELECT header FROM plate.plate WHERE plate_id = :plate_id"), {"plate_id": plate_id}
     )
-    keys = [k for k in sorted(stored.keys() | plate.header.keys()) if stored.get(k) != plate.header.get(k)]
-    shown = ", ".join(f"{k} {stored.get(k)!r} -> {plate.header.get(k)!r}" for k in keys[:3])
+    return header
+
+
+def _differences(stored: Mapping[str, Any], offered: Mapping[str, Any]) -> str:
+    keys = [k for k in sorted(stored.keys() | offered.keys()) if stored.get(k) != offered.get(k)]
+    shown = ", ".join(f"{k} {stored.get(k)!r} -> {offered.get(k)!r}" for k in keys[:3])
     return shown + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

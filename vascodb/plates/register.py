@@ -11,7 +11,7 @@ from vascodb.errors import InputError
 from vascodb.ids import canonical_json, content_id
 from vascodb.plates.footprint import multirange, polygon
 from vascodb.plates.images import PlateImage, band_of
-from vascodb.plates.store import save_exposure_times, save_solution
+from vascodb.plates.store import exposure_time_rows, save_exposure_times, save_solutions, solution_row
 from vascodb.plates.tiles import tile_name
 
 __all__ = ["image_id", "record_image", "record_refused_image", "tile_of"]
@@ -83,8 +83,9 @@ def record_image(connection: Connection, image: PlateImage, tile_id: str) -> int
             "1949 to 1958; stars would be moved to the wrong epoch"
         )
     assert image.plate_id is not None
-    solution_id = save_solution(connection, image.astrometry)
-    save_exposure_times(connection, image.plate_id, f"image {identity}", image.times)
+    solution = solution_row(image.astrometry)
+    save_solutions(connection, [solution])
+    save_exposure_times(connection, exposure_time_rows(image.plate_id, f"image {identity}", image.times))
     _save_tile(connection, image, tile_id)
     ra, dec = image.centre
     corners = image.corners
@@ -103,7 +104,7 @@ def record_image(connection: Connection, image: PlateImage, tile_id: str) -> int
             "scale_arcsec_px": image.astrometry.scale_arcsec_px,
             "wcs_kind": image.astrometry.kind,
             "wcs_available": list(image.astrometry.available),
-            "solution_id": solution_id,
+            "solution_id": solution["solution_id"],
             "epoch_jyear": epoch_jyear,
             "time_quality": image.times.quality,
         },

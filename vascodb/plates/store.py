@@ -1,5 +1,6 @@
 """Rows that plates and images share: astrometric solutions and exposure times."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,11 +10,11 @@ from vascodb.ids import content_id
 from vascodb.plates.dates import ExposureTimes, julian_year
 from vascodb.plates.solution import Astrometry, TanSolution
 
-__all__ = ["save_exposure_times", "save_solution"]
+__all__ = ["exposure_time_rows", "save_exposure_times", "save_solutions", "solution_row"]
 
 
-def save_solution(connection: Connection, astrometry: Astrometry) -> int:
-    """Store an astrometric solution once; returns its id, which is a hash of its numbers."""
+def solution_row(astrometry: Astrometry) -> dict[str, Any]:
+    """The row of ``plate.solution`` for an astrometric solution; its id is a hash of its numbers."""
     solution = astrometry.solution
     solution_id = content_id("solution", astrometry.kind, asdict(solution))
     row: dict[str, Any] = dict.fromkeys(
@@ -28,6 +29,11 @@ def save_solution(connection: Connection, astrometry: Astrometry) -> int:
         row |= {"x_pixel_um": solution.x_pixel_um, "y_pixel_um": solution.y_pixel_um}
         row |= {"cnpix1": solution.cnpix1, "cnpix2": solution.cnpix2}
         row |= {"tangent_ra": solution.plate_ra_deg % 360.0, "tangent_dec": solution.plate_dec_deg}
+    return {"solution_id": solution_id, "kind": astrometry.kind, **row}
+
+
+def save_solutions(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store astrometric solutions (from `solution_row`) that are not there yet."""
     connection.execute(
         text("""
             INSERT INTO plate.solution (
@@ -40,18 +46,15 @@ def save_solution(connection: Connection, astrometry: Astrometry) -> int:
             )
             ON CONFLICT (solution_id) DO NOTHING
         """),
-        {"solution_id": solution_id, "kind": astrometry.kind, **row},
+        list(rows),
     )
-    return solution_id
 
 
-def save_exposure_times(connection: Connection, plate_id: str, source: str, times: ExposureTimes) -> None:
-    """Store what one header says of a plate's exposure time, in each reading.
+def exposure_time_rows(plate_id: str, source: str, times: ExposureTimes) -> list[dict[str, Any]]:
+    """What one header says of a plate's exposure time, a row of ``plate.exposure_time`` per reading.
 
     Parameters
     ----------
-    connection : `~sqlalchemy.Connection`
-        In a transaction.
     plate_id : str
         The plate.
     source : str
@@ -59,16 +62,10 @@ def save_exposure_times(connection: Connection, plate_id: str, source: str, time
     times : `ExposureTimes`
         What it says.
     """
+    rows = []
     for reading, start in (("literal", times.literal_start), ("decimal_hours", times.decimal_hours_start)):
         mid = times.mid(start)
-        connection.execute(
-            text("""
-                INSERT INTO plate.exposure_time AS t (
-                    plate_id, source, reading, start_utc, mid_utc, mid_epoch_jyear, time_quality, evidence
-                )
-                VALUES (:plate_id, :source, :reading, :start_utc, :mid_utc, :mid_epoch_jyear, :time_quality, :evidence)
-                ON CONFLICT (plate_id, source, reading) DO NOTHING
-            """),
+        rows.append(
             {
                 "plate_id": plate_id,
                 "source": source,
@@ -78,5 +75,20 @@ def save_exposure_times(connection: Connection, plate_id: str, source: str, time
                 "mid_epoch_jyear": None if mid is None else julian_year(mid),
                 "time_quality": times.quality,
                 "evidence": times.evidence,
-            },
+            }
         )
+    return rows
+
+
+def save_exposure_times(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store readings of exposure times (from `exposure_time_rows`) that are not there yet."""
+    connection.execute(
+        text("""
+            INSERT INTO plate.exposure_time (
+                plate_id, source, reading, start_utc, mid_utc, mid_epoch_jyear, time_quality, evidence
+            )
+            VALUES (:plate_id, :source, :reading, :start_utc, :mid_utc, :mid_epoch_jyear, :time_quality, :evidence)
+            ON CONFLICT (plate_id, source, reading) DO NOTHING
+        """),
+        list(rows),
+    )
