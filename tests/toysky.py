@@ -101,7 +101,7 @@ class ToySky:
         mag: float | Sequence[float] = 15.0,
         source_id: Iterable[int] | None = None,
     ) -> None:
-        """Reference sources, numbered from 1; motions in mas/yr, None where there is none."""
+        """Reference sources, numbered from 1; motions in mas/yr, None or NaN where there is none."""
         ra, dec = np.atleast_1d(np.asarray(ra, float)), np.atleast_1d(np.asarray(dec, float))
         nothing = [None] * len(ra)
         self.execute(
@@ -118,8 +118,8 @@ class ToySky:
             ORDER BY q3c_ang2ipix(p.ra_deg, p.dec_deg)
             """,
             source_id=list(range(1, len(ra) + 1)) if source_id is None else list(source_id),
-            ra=ra.tolist(), dec=dec.tolist(), pmra=nothing if pmra is None else list(pmra),
-            pmdec=nothing if pmdec is None else list(pmdec), epoch=epoch_jyear,
+            ra=ra.tolist(), dec=dec.tolist(), pmra=nothing if pmra is None else _numbers(pmra),
+            pmdec=nothing if pmdec is None else _numbers(pmdec), epoch=epoch_jyear,
             mag=np.broadcast_to(np.asarray(mag, float), ra.shape).tolist(),
         )  # fmt: skip
 
@@ -165,6 +165,10 @@ class ToySky:
         """Numbers of the candidates of a run."""
         rows = self.execute("SELECT number FROM api.candidates WHERE run_id = :r ORDER BY number", r=run_id)
         return list(rows.scalars())
+
+
+def _numbers(values: Iterable[float | None]) -> list[float | None]:
+    return [None if value is None or np.isnan(value) else float(value) for value in values]
 
 
 def _type(column: str) -> str:

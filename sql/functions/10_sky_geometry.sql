@@ -53,6 +53,13 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN 0.1 * abs(epoch_jyear - 1954.0) + 0.001;
 COMMENT ON FUNCTION sky.slow_padding_arcsec IS 'How far a star of 100 mas/yr moves between J1954.0 and an epoch';
 
+CREATE OR REPLACE FUNCTION sky.fast_padding_arcsec(epoch_jyear double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+-- Reference tables hold up to 20 arcsec/yr in each coordinate; Barnard's star, the fastest, has 10.4.
+RETURN sqrt(2) * 20 * abs(epoch_jyear - 1954.0) + 0.001;
+COMMENT ON FUNCTION sky.fast_padding_arcsec IS 'How far the fastest star in a reference table moves between J1954.0 and an epoch';
+
 CREATE OR REPLACE FUNCTION sky.is_fast(pmra_masyr double precision, pmdec_masyr double precision)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

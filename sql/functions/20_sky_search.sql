@@ -33,8 +33,7 @@ RETURNS TABLE (
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
-    -- No star moves faster than Barnard's, 10.4 arcsec/yr.
-    fast_radius double precision := radius_arcsec + 11.0 * abs(at_epoch_jyear - 1954.0);
+    fast_radius double precision := radius_arcsec + sky.fast_padding_arcsec(at_epoch_jyear);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         SELECT n.source_id, n.ra, n.dec, n.mag, n.pmra_masyr, n.pmdec_masyr, n.epoch_jyear, n.sep, n.sep_own
@@ -78,7 +77,8 @@ BEGIN
     SELECT i.* INTO STRICT image
     FROM vasco.extraction AS e JOIN plate.image AS i USING (image_id)
     WHERE e.extraction_id = which_extraction_id;
-    fast_radius := image.radius_deg * 3600 + radius_arcsec + 11.0 * abs(image.epoch_jyear - 1954.0);
+    -- A windowed position may lie some pixels outside the image.
+    fast_radius := image.radius_deg * 3600 + 60 + radius_arcsec + sky.fast_padding_arcsec(image.epoch_jyear);
 
     RETURN QUERY EXECUTE format($query$
         WITH slow AS (
