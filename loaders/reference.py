@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from vascodb.bulk import advisory_lock, staged
+from vascodb.bulk import advisory_lock, loading, staged
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.ids import canonical_json, content_id, file_sha256
@@ -83,7 +83,7 @@ def load_reference(
         )
     sha256 = file_sha256(path)
     lookup_id = content_id("lookup", definition.name, sha256, region.description, dict(overrides or {}))
-    with database.connect() as connection:
+    with loading(database) as connection:
         advisory_lock(connection, f"ref.{definition.name}")
         if connection.scalar(text("SELECT 1 FROM ref.lookup WHERE lookup_id = :id"), {"id": lookup_id}):
             return ReferenceLoad(definition.name, table.num_rows, 0, _square_degrees(moc.sky_fraction))

@@ -2,15 +2,16 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from vascodb.db import Database, service_errors
+from vascodb.errors import ServiceError
 
-__all__ = ["advisory_lock", "staged"]
+__all__ = ["advisory_lock", "loading", "staged"]
 
 _POSTGRES_TYPES = {
     pa.int64(): "bigint",
@@ -23,14 +24,34 @@ _POSTGRES_TYPES = {
 
 
 @contextmanager
+def loading(database: Database) -> Iterator[Connection]:
+    """One transaction in which rows are `staged`: as `Database.connect`, and nothing is left if it fails.
+
+    To roll it back is to take back that staging tables were dropped, so they are dropped again then.
+    """
+    try:
+        with database.connect() as connection:
+            yield connection
+    except BaseException:
+        with (
+            suppress(ServiceError),
+            service_errors(),
+            adbc.connect(database.libpq_url, autocommit=True) as cleaning,
+            cleaning.cursor() as cursor,
+        ):
+            _drop_abandoned(cursor)
+        raise
+
+
+@contextmanager
 def staged(
     database: Database, connection: Connection, table: pa.Table | pa.RecordBatchReader, purpose: str
 ) -> Iterator[str]:
     """Copy rows into a staging table from which the caller's transaction merges.
 
     The table is unlogged and has a name of its own; the caller's transaction drops it when the
-    context ends well. A load that is killed leaves its table behind; the next load removes it,
-    because nobody holds its lock any more.
+    context ends well; see `loading` for when it does not. A load that is killed leaves its table
+    behind; the next load removes it, because nobody holds its lock any more.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from vascodb.bulk import advisory_lock
+from vascodb.bulk import advisory_lock, loading
 from vascodb.db import Database
 from vascodb.errors import InputError, WrongSurveyError
 from vascodb.extract.config import ExtractionConfig, load_config
@@ -78,7 +78,7 @@ def ingest_image(
         raise WrongSurveyError(f"{path}: {image.refusal}; recorded and refused")
     with _naming(path):
         tile = tile_of(image, tile_id)
-    with working_folder(database.settings.work_dir) as folder, database.connect() as connection:
+    with working_folder(database.settings.work_dir) as folder, loading(database) as connection:
         job = _Ingest(database, connection, image, profile, folder, progress)
         extraction_id = job.extract_and_match(tile)
         job.measure(extraction_id, everything=measure_all)
