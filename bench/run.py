@@ -38,7 +38,8 @@ BARS = {"M67": 2.0, "dense": 6.0}
 def main() -> int:
     """Run the whole benchmark, or, as a process of its own, one way on one tile."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2, help="times each way is run, in turn; the fastest counts")
+    parser.add_argument("--rounds", type=int, default=1, help="times each way is run, in turn; the fastest counts")
+    parser.add_argument("--narrow", action="store_true", help="also a dense tile with a PSF below 3 px (slow)")
     parser.add_argument("--way", choices=["seed", "veto-first"], help=argparse.SUPPRESS)
     parser.add_argument("--image", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--reference", type=Path, help=argparse.SUPPRESS)
@@ -54,10 +55,10 @@ def main() -> int:
         return 0
     with TemporaryDirectory(prefix="vascodb-bench-") as folder:
         Path(folder).chmod(0o755)
-        return compare_all(Path(folder), arguments.rounds)
+        return compare_all(Path(folder), arguments.rounds, narrow=arguments.narrow)
 
 
-def compare_all(folder: Path, rounds: int) -> int:
+def compare_all(folder: Path, rounds: int, *, narrow: bool) -> int:
     """Compare both ways on every tile; the exit status says whether candidates agreed."""
     console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
     tiles: dict[str, tuple[Path, Path, Cone]] = {}
@@ -65,12 +66,16 @@ def compare_all(folder: Path, rounds: int) -> int:
         tiles["M67"] = (M67_IMAGE, M67_REFERENCE, Cone.parse(M67_CONE))
     else:
         console.print(f"M67 is left out: it needs {M67_IMAGE.name} and {M67_REFERENCE.name} in ../shared/data")
-    dense = simulate_plate(SimulationSpec.dense())
-    files = write_simulation(dense, folder / "dense")
-    limit = dense.truth.meta["limit_5sigma_mag"]
-    n_stars = sum(1 for mag in dense.truth["mag"] if mag < limit)
-    console.print(f"dense: a simulated 60 arcmin tile with {n_stars} injected sources above the plate limit")
-    tiles["dense"] = (files.image, files.reference, Cone(**dense.reference.meta["cone"]))
+    specs = {"dense": SimulationSpec.dense()}
+    if narrow:
+        specs["dense, narrow PSF"] = SimulationSpec.dense(psf_fwhm_arcsec=2.7)
+    for name, spec in specs.items():
+        plate = simulate_plate(spec)
+        files = write_simulation(plate, folder / name)
+        limit = plate.truth.meta["limit_5sigma_mag"]
+        n_stars = sum(1 for mag in plate.truth["mag"] if mag < limit)
+        console.print(f"{name}: a simulated 60 arcmin tile with {n_stars} injected sources above the plate limit")
+        tiles[name] = (files.image, files.reference, Cone(**plate.reference.meta["cone"]))
     agreed = True
     for name, (image, reference, cone) in tiles.items():
         agreed &= compare(console, name, image, reference, cone, folder, rounds)
@@ -106,8 +111,9 @@ def compare(console: Console, name: str, image: Path, reference: Path, cone: Con
         parts = ", ".join(f"{part} {value:.2f}" for part, value in run["seconds"].items() if part != "total")
         table.add_row(way, f"{run['seconds']['total']:.2f}", f"{run['peak_mb']:.0f}", parts)
     console.print(table)
-    bar = BARS[name]
-    console.print(f"{ratio:.2f} times as fast (aim: {bar:g}) {'[green]reached' if ratio >= bar else '[red]missed'}[/]")
+    bar = BARS.get(name)
+    verdict = "no aim" if bar is None else f"aim {bar:g}: {'[green]reached' if ratio >= bar else '[red]missed'}[/]"
+    console.print(f"{ratio:.2f} times as fast ({verdict})")
     return True
 
 

@@ -46,8 +46,9 @@ def move_stars(ra_deg: Floats, dec_deg: Floats, pmra: Floats, pmdec: Floats, yea
     return _angles(unit_vectors(ra_deg, dec_deg) + motion)
 
 
-def offset_position(ra_deg: ArrayLike, dec_deg: ArrayLike, angle_deg: ArrayLike, east_of_north: ArrayLike) \
-        -> tuple[Floats, Floats]:
+def offset_position(
+    ra_deg: ArrayLike, dec_deg: ArrayLike, angle_deg: ArrayLike, east_of_north: ArrayLike
+) -> tuple[Floats, Floats]:
     """Positions at an angular distance and position angle (radians, from north to east)."""
     ra, dec = np.radians(np.asarray(ra_deg, np.float64)), np.radians(np.asarray(dec_deg, np.float64))
     distance, position_angle = np.radians(np.asarray(angle_deg, np.float64)), np.asarray(east_of_north, np.float64)

@@ -21,6 +21,7 @@ from vascodb.simulate.truth import truth_table
 
 __all__ = ["SimulatedPlate", "simulate_plate"]
 
+
 @dataclass(frozen=True)
 class SimulatedPlate:
     """A simulated plate.

@@ -15,9 +15,7 @@ __all__ = ["Cause", "Score", "score"]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-Cause = Literal[
-    "duplicate", "moving_star", "star", "high_pm", "blend", "defect", "halo", "nothing", "outside_coverage"
-]
+Cause = Literal["duplicate", "moving_star", "star", "high_pm", "blend", "defect", "halo", "nothing", "outside_coverage"]
 CAUSES: tuple[Cause, ...] = (
     "duplicate", "moving_star", "star", "high_pm", "blend", "defect", "halo", "nothing", "outside_coverage",
 )  # fmt: skip

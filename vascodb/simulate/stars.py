@@ -94,8 +94,9 @@ class Stars:
         return type(self)(**columns)
 
 
-def draw_field(spec: SimulationSpec, cone: Cone, image_arcmin2: float, limit_mag: float, rng: np.random.Generator) \
-        -> Stars:
+def draw_field(
+    spec: SimulationSpec, cone: Cone, image_arcmin2: float, limit_mag: float, rng: np.random.Generator
+) -> Stars:
     """Field stars over a cone, down to 1.5 magnitudes below the plate limit.
 
     Parameters
