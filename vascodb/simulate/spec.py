@@ -148,7 +148,7 @@ class SimulationSpec:
         takes tens of milliseconds per star; ``psf_fwhm_arcsec=2.7`` makes such a tile.
         """
         return replace(
-            cls(size_arcmin=60.0, n_stars=46_000, n_high_pm=60, n_blends=100, n_vanished=200,
+            cls(size_arcmin=60.0, n_stars=50_000, n_high_pm=60, n_blends=100, n_vanished=200,
                 n_vanished_blended=20, n_defects=120, n_trails=1, psf_fwhm_arcsec=3.6),
             **changes,
         )  # fmt: skip
