@@ -1,7 +1,9 @@
 """Run the command as users do: as a process of its own, with a home and a database of its own."""
 
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,10 +16,14 @@ PROGRAM = Path(sys.executable).parent / "vascodb"
 # of a command's life is that of any process: own environment, folder, output and exit status.
 _SERVER = """
 import json, os, sys
-from vascodb.cli import main
+from vascodb.cli.main import main
 
 for line in sys.stdin:
     job = json.loads(line)
+    if "wait" in job:
+        _, how = os.waitpid(job["wait"], 0)
+        print(os.waitstatus_to_exitcode(how), flush=True)
+        continue
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -41,8 +47,7 @@ for line in sys.stdin:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-    _, how = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(how), flush=True)
+    print(child, flush=True)
 """
 
 
@@ -66,32 +71,74 @@ class CommandServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._numbers = itertools.count()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, arguments: list[str], environment: Mapping[str, str], folder: Path, stdin: str = "") -> Outcome:
-        """Run one command to its end."""
-        streams = [self._folder / name for name in ("stdin", "stdout", "stderr")]
+    def begin(
+        self, arguments: list[str], environment: Mapping[str, str], folder: Path, stdin: str = ""
+    ) -> "RunningCommand":
+        """Start one command, leader of a session of its own."""
+        streams = [self._folder / f"{name}-{next(self._numbers)}" for name in ("stdin", "stdout", "stderr")]
         for stream in streams:
-            stream.unlink(missing_ok=True)
-        streams[0].write_text(stdin)
+            stream.write_text(stdin if stream == streams[0] else "")
         job = {
             "arguments": arguments,
             "environment": dict(environment),
             "folder": str(folder),
             "streams": [str(s) for s in streams],
         }
+        return RunningCommand(self, int(self.ask(job)), streams[1], streams[2])
+
+    def ask(self, job: Mapping[str, object]) -> str:
+        """Send a job and return the answer."""
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        status = int(self._process.stdout.readline())
-        raw = streams[1].read_bytes()
-        err = streams[2].read_text(errors="surrogateescape")
-        return Outcome(status, raw.decode(errors="surrogateescape"), err, raw)
+        return self._process.stdout.readline()
 
     def stop(self) -> None:
         """End the process."""
         self._process.communicate(timeout=30)
+
+
+@dataclass(frozen=True)
+class RunningCommand:
+    """A command at work."""
+
+    server: CommandServer
+    pid: int
+    stdout: Path
+    stderr: Path
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the command alone, not to what it started."""
+        os.kill(self.pid, number)
+
+    def interrupt(self) -> None:
+        """Send what Ctrl-C sends: SIGINT to the command and all that it started."""
+        os.killpg(self.pid, signal.SIGINT)
+
+    def wait(self) -> Outcome:
+        """Wait for its end; a negative status is the signal that killed it."""
+        status = int(self.server.ask({"wait": self.pid}))
+        raw = self.stdout.read_bytes()
+        err = self.stderr.read_text(errors="surrogateescape")
+        return Outcome(status, raw.decode(errors="surrogateescape"), err, raw)
+
+    def descendants(self) -> list[str]:
+        """Command lines of the processes of its session that still run."""
+        found = []
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                _, _, rest = status.read_text().rpartition(")")
+                command = status.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            state, _, _, session = rest.split()[:4]
+            if int(session) == self.pid and state != "Z":
+                found.append(command)
+        return found
 
 
 @dataclass
@@ -123,7 +170,13 @@ class Vascodb:
 
     def run(self, *arguments: object, folder: Path = Path("/"), stdin: str = "", **environment: str) -> Outcome:
         """Run a command to its end."""
-        return self.server.run([str(a) for a in arguments], self.variables() | environment, folder, stdin)
+        return self.begin(*arguments, folder=folder, stdin=stdin, **environment).wait()
+
+    def begin(
+        self, *arguments: object, folder: Path = Path("/"), stdin: str = "", **environment: str
+    ) -> RunningCommand:
+        """Start a command."""
+        return self.server.begin([str(a) for a in arguments], self.variables() | environment, folder, stdin)
 
     def ok(self, *arguments: object, **environment: str) -> Outcome:
         """Run a command that must end well."""
@@ -156,7 +209,7 @@ def assert_one_line(outcome: Outcome, *words: str, status: int = 1) -> None:
     lines = outcome.err.splitlines()
     assert len(lines) == 1, outcome.err
     assert lines[0].startswith("vascodb: ")
-    assert "unexpected" not in lines[0], lines[0]
+    assert not lines[0].startswith("vascodb: unexpected"), lines[0]
     assert "Traceback" not in lines[0]
     for word in words:
         assert word in lines[0], (word, lines[0])

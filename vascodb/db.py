@@ -135,7 +135,7 @@ def _first_line(error: BaseException | None) -> str:
 def _server_url(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise InputError("VASCODB_URL is not a database URL such as postgresql://user@host:5432/database") from error
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise InputError(f"VASCODB_URL names a {parsed.get_backend_name()} database; vascodb needs PostgreSQL with Q3C")

@@ -1,5 +1,17 @@
 """The command line: one thin module per group of verbs; each parses, calls and prints."""
 
-from vascodb.cli.main import main
+import sys
 
 __all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line."""
+    # Loading the verbs takes a second or two; Ctrl-C ends the command without a traceback then, too.
+    try:
+        from vascodb.cli.main import main as run  # noqa: PLC0415
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    run()

@@ -147,6 +147,8 @@ def read_image(path: Path) -> PlateImage:
         with warnings.catch_warnings():
             warnings.simplefilter("error", AstropyUserWarning)
             warnings.simplefilter("ignore", VerifyWarning)
+            # Tapes had ten blocks to a record, the last filled with zeros.
+            warnings.filterwarnings("ignore", "Unexpected extra padding", AstropyUserWarning)
             with fits.open(path, memmap=not compressed) as hdus:
                 image = _check_header(path, hdus[0])
                 with _opened(path, compressed) as stream:
