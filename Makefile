@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed
 # Further Debian packages to install; N stands for PostgreSQL's major version.
 EXTRA_PACKAGES ?=
 
-.PHONY: help install system test demo bench clean
+.PHONY: help install system test demo bench docs clean
 
 help:
 	@echo "make install   install what is missing: PostgreSQL with Q3C, SExtractor, PSFEx, $(VENV)"
 	@echo "make test      install, then check style and types and run all tests"
 	@echo "make demo      install, then find a vanished star on a simulated plate"
 	@echo "make bench     install, then measure against the other tools"
+	@echo "make docs      install, then write docs/reference anew from the code"
 	@echo "make clean     remove $(VENV), caches and build products (never a database)"
 
 install: $(STAMP)
@@ -35,6 +36,9 @@ demo: install
 
 bench: install
 	$(VENV)/bin/python bench/run.py
+
+docs: install
+	$(VENV)/bin/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
