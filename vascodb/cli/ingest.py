@@ -1,7 +1,6 @@
 """The main verb: one image the whole way to its candidates."""
 
 import json
-import sys
 from pathlib import Path
 
 import astropy.units as u
@@ -11,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vascodb.cli.options import AngleType, existing_path
+from vascodb.cli.output import PlainConsole
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.pipeline.ingest import ingest_image
@@ -105,7 +105,7 @@ class _Quiet:
 
 def print_report(report: IngestReport) -> None:
     """Print what happened to an image, for people."""
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = PlainConsole(120)
     console.print(f"[bold]{report.tile_id}[/] on plate {report.plate_id}, judged by run {report.run}")
     console.print(f"{report.detections} detections, {report.measured} measured against the PSF")
     states = Table("catalogue", "matched", "clear", "unknown", "not covered", box=None, header_style="bold")

@@ -1,6 +1,7 @@
 """The command ``vascodb``: its verbs, and the edge at which errors become one line and an exit status."""
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -61,8 +62,8 @@ def main() -> None:
     except ValidationError as error:
         _fail(_settings_message(error), 1, debug)
     except BrokenPipeError:
-        # The reader of our output has gone; that is its business.
-        sys.stderr.close()
+        # The reader of our output has gone; that is its business. Python must not stumble over it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except SQLAlchemyError as error:
         _fail(f"unexpected database error: {_one_line(error)} (-vv shows where)", 1, debug)

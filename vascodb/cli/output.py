@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 
 from vascodb.errors import InputError
 
-__all__ = ["Query", "emit", "print_sql", "run_query"]
+__all__ = ["PlainConsole", "Query", "emit", "print_sql", "run_query"]
 
 _COMMENT = re.compile(r"(?P<description>.*) \[(?P<unit>[^\]]+)\] \{(?P<ucd>[^}]+)\}")
 _BINARY = ("fits", "parquet")
@@ -32,6 +32,23 @@ _NUMBERS: dict[object, tuple[np.dtype[Any], Any]] = {
     700: (np.dtype(np.float32), np.nan),
     **dict.fromkeys((701, 1700), (np.dtype(np.float64), np.nan)),
 }
+
+
+class PlainConsole(Console):
+    """Standard output for people; what is not a terminal gets lines of a fixed width.
+
+    Parameters
+    ----------
+    width : int
+        Width where the output is not a terminal.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width=None if sys.stdout.isatty() else width, highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command's edge that the reader has gone; rich would end with status 1."""
+        raise BrokenPipeError
 
 
 @dataclass(frozen=True)
@@ -134,8 +151,7 @@ def _print_table(table: Table) -> None:
         view.add_column(name, justify="right" if table[name].dtype.kind in "if" else "left", no_wrap=True)
     for row in table:
         view.add_row(*[_cell(value) for value in row])
-    width = None if sys.stdout.isatty() else 400
-    Console(width=width).print(view)
+    PlainConsole(400).print(view)
 
 
 def _cell(value: Any) -> str:

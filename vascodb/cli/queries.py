@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
 from vascodb.cli.options import output_options
-from vascodb.cli.output import Query, emit, print_sql, run_query
+from vascodb.cli.output import PlainConsole, Query, emit, print_sql, run_query
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.pipeline.explain import Explanation, explain
@@ -72,7 +71,7 @@ def explain_command(src_id: str, kind: str) -> None:
 
 
 def _print_explanation(e: Explanation) -> None:
-    console = Console(highlight=False, width=None if Console().is_terminal else 140)
+    console = PlainConsole(140)
     d = e.detection
     console.print(f"[bold]{d['src_id']}[/] at {d['ra']:.6f}, {d['dec']:.6f}")
     console.print(
