@@ -3,14 +3,16 @@
 --
 -- population = passed: the seeds' choice, what passed the stages named in `of_stages`. Often a handful,
 -- and every fault of a veto moves the window.
--- population = stars: known unblended stars of the image, so that no fault of a veto can move it.
+-- population = stars: known unblended stars of the image, so that no fault of a veto can move it. With
+-- sample, only that many of stage.reference_stars: the ones that are always measured against the PSF, so
+-- that a window of SPREAD_MODEL does not depend on what else happened to be measured.
 --
 -- On photographic plates FWHM, SPREAD_MODEL and, at the faint end, ELONGATION of real stars change with
 -- brightness by far more than they scatter. With stars_per_bin the population is cut into bins of
 -- MAG_AUTO of about that many members, and a detection is compared with those of its own brightness.
 --
--- Parameters: quantities (columns of vasco.detection), population, of_stages, k, min_population,
--- stars_per_bin (null for one bin).
+-- Parameters: quantities (columns of vasco.detection), population, sample (null for all), of_stages, k,
+-- min_population, stars_per_bin (null for one bin).
 
 -- The windows that mad_clip would use.
 CREATE OR REPLACE FUNCTION stage.clip_windows(
@@ -35,18 +37,33 @@ AS $$
             WHERE v.outcome IS DISTINCT FROM 'pass'
         )
     ),
+    sample AS MATERIALIZED (
+        SELECT i.extraction_id, r.number
+        FROM vasco.run_image AS i
+        CROSS JOIN LATERAL stage.reference_stars(i.extraction_id, (params ->> 'sample')::integer) AS r
+        WHERE params ->> 'sample' IS NOT NULL
+        AND i.run_id = which_run_id AND (extraction_ids IS NULL OR i.extraction_id = ANY (extraction_ids))
+    ),
+    -- One index probe per detection, fenced: the planner knows nothing of matches just written.
     star AS (
         SELECT d.*
         FROM vasco.run_image AS i
-        JOIN vasco.detection AS d USING (extraction_id)
+        CROSS JOIN LATERAL (
+            SELECT a.* FROM vasco.detection AS a WHERE a.extraction_id = i.extraction_id AND a.flags = 0 OFFSET 0
+        ) AS d
+        CROSS JOIN LATERAL (
+            SELECT 1
+            FROM vasco.match AS m
+            WHERE m.extraction_id = d.extraction_id AND m.number = d.number AND m.state = 'matched'
+            AND m.catalog IN (SELECT c.catalog FROM ref.catalog AS c WHERE c.family = 'gaia')
+            LIMIT 1
+        ) AS known
         WHERE params ->> 'population' = 'stars'
-        AND i.run_id = which_run_id AND (extraction_ids IS NULL OR i.extraction_id = ANY (extraction_ids))
-        AND d.flags = 0
-        AND EXISTS (
-            SELECT 1 FROM vasco.match AS m JOIN ref.catalog AS c USING (catalog)
-            WHERE m.extraction_id = d.extraction_id AND m.number = d.number
-            AND m.state = 'matched' AND c.family = 'gaia'
+        AND (
+            params ->> 'sample' IS NULL
+            OR (d.extraction_id, d.number) IN (SELECT s.extraction_id, s.number FROM sample AS s)
         )
+        AND i.run_id = which_run_id AND (extraction_ids IS NULL OR i.extraction_id = ANY (extraction_ids))
     ),
     value AS MATERIALIZED (
         SELECT p.extraction_id, q.quantity, p.mag_auto, v.x
@@ -61,28 +78,24 @@ AS $$
         WHERE v.x IS NOT NULL AND v.x <> 'NaN' AND p.mag_auto <> 'NaN'
     ),
     counted AS (
-        SELECT v.extraction_id, v.quantity,
-            greatest(1, count(*) / coalesce((params ->> 'stars_per_bin')::bigint, count(*)))::integer AS n_bins
+        SELECT v.*, count(*) OVER whole AS n_all,
+            row_number() OVER (PARTITION BY v.extraction_id, v.quantity ORDER BY v.mag_auto, v.x) AS place,
+            greatest(1, count(*) OVER whole / coalesce((params ->> 'stars_per_bin')::bigint, count(*) OVER whole)) AS n_bins
         FROM value AS v
-        GROUP BY v.extraction_id, v.quantity
-    ),
-    ranked AS (
-        SELECT v.*, c.n_bins,
-            1 + ((row_number() OVER w - 1) * c.n_bins / count(*) OVER (PARTITION BY v.extraction_id, v.quantity)) AS bin
-        FROM value AS v JOIN counted AS c USING (extraction_id, quantity)
-        WINDOW w AS (PARTITION BY v.extraction_id, v.quantity ORDER BY v.mag_auto, v.x)
+        WINDOW whole AS (PARTITION BY v.extraction_id, v.quantity)
     ),
     middle AS (
-        SELECT r.extraction_id, r.quantity, r.bin, r.n_bins, count(*) AS n, max(r.mag_auto) AS faintest,
-            percentile_cont(0.5) WITHIN GROUP (ORDER BY r.x) AS median
-        FROM ranked AS r
-        GROUP BY r.extraction_id, r.quantity, r.bin, r.n_bins
+        SELECT c.extraction_id, c.quantity, b.bin, c.n_bins, count(*) AS n, max(c.mag_auto) AS faintest,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY c.x) AS median, array_agg(c.x) AS members
+        FROM counted AS c
+        CROSS JOIN LATERAL (SELECT 1 + (c.place - 1) * c.n_bins / c.n_all AS bin) AS b
+        GROUP BY c.extraction_id, c.quantity, b.bin, c.n_bins
     ),
     spread AS (
-        SELECT m.extraction_id, m.quantity, m.bin, m.n_bins, m.n, m.faintest, m.median,
-            percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(r.x - m.median)) AS mad
-        FROM middle AS m JOIN ranked AS r USING (extraction_id, quantity, bin)
-        GROUP BY m.extraction_id, m.quantity, m.bin, m.n_bins, m.n, m.faintest, m.median
+        SELECT m.*, (
+            SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(x - m.median)) FROM unnest(m.members) AS x
+        ) AS mad
+        FROM middle AS m
     )
     -- The first and the last bin also judge what is brighter or fainter than all of the population.
     -- 1.4826 MAD is the standard deviation of a normal distribution.
@@ -107,33 +120,39 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    CREATE TEMPORARY TABLE IF NOT EXISTS new_window (
-        extraction_id bigint, quantity text, bin smallint, n integer, mag_min real, mag_max real,
-        median double precision, mad double precision, lower double precision, upper double precision
-    ) ON COMMIT DROP;
-    TRUNCATE new_window;
-    INSERT INTO new_window SELECT * FROM stage.clip_windows(which_run_id, stage_name, params, extraction_ids);
-
-    DELETE FROM vasco.clip_window AS w
-    WHERE w.run_id = which_run_id AND w.stage = stage_name
-    AND (extraction_ids IS NULL OR w.extraction_id = ANY (extraction_ids))
-    AND NOT EXISTS (
-        SELECT 1 FROM new_window AS n
-        WHERE n.extraction_id = w.extraction_id AND n.quantity = w.quantity AND n.bin = w.bin
-    );
-    INSERT INTO vasco.clip_window AS w (
+    WITH made AS MATERIALIZED (
+        SELECT which_run_id AS run_id, stage_name AS stage, n.extraction_id, n.quantity, n.bin,
+            params ->> 'population' AS population, n.n, n.mag_min, n.mag_max, n.median, n.mad, n.lower, n.upper
+        FROM stage.clip_windows(which_run_id, stage_name, params, extraction_ids) AS n
+    ),
+    stored AS MATERIALIZED (
+        SELECT w.*
+        FROM vasco.run_image AS i
+        CROSS JOIN LATERAL (
+            SELECT c.*, c.ctid AS place FROM vasco.clip_window AS c
+            WHERE c.run_id = which_run_id AND c.stage = stage_name AND c.extraction_id = i.extraction_id
+            OFFSET 0
+        ) AS w
+        WHERE i.run_id = which_run_id AND (extraction_ids IS NULL OR i.extraction_id = ANY (extraction_ids))
+    ),
+    gone AS (
+        DELETE FROM vasco.clip_window AS w
+        WHERE w.ctid = ANY (ARRAY(
+            SELECT s.place FROM stored AS s
+            WHERE (s.extraction_id, s.quantity, s.bin) NOT IN (SELECT m.extraction_id, m.quantity, m.bin FROM made AS m)
+        ))
+    )
+    INSERT INTO vasco.clip_window (
         run_id, stage, extraction_id, quantity, bin, population, n, mag_min, mag_max, median, mad, lower, upper
     )
-    SELECT which_run_id, stage_name, n.extraction_id, n.quantity, n.bin, params ->> 'population', n.n,
-        n.mag_min, n.mag_max, n.median, n.mad, n.lower, n.upper
-    FROM new_window AS n
+    SELECT * FROM made
+    EXCEPT
+    SELECT s.run_id, s.stage, s.extraction_id, s.quantity, s.bin, s.population, s.n, s.mag_min, s.mag_max, s.median,
+        s.mad, s.lower, s.upper
+    FROM stored AS s
     ON CONFLICT ON CONSTRAINT clip_window_pkey DO UPDATE
     SET population = excluded.population, n = excluded.n, mag_min = excluded.mag_min, mag_max = excluded.mag_max,
-        median = excluded.median, mad = excluded.mad, lower = excluded.lower, upper = excluded.upper
-    WHERE (w.population, w.n, w.mag_min, w.mag_max, w.median, w.mad, w.lower, w.upper) IS DISTINCT FROM (
-        excluded.population, excluded.n, excluded.mag_min, excluded.mag_max, excluded.median, excluded.mad,
-        excluded.lower, excluded.upper
-    );
+        median = excluded.median, mad = excluded.mad, lower = excluded.lower, upper = excluded.upper;
 
     -- The value judged is how many robust sigmas the worst quantity lies off; 0 where nothing is clipped.
     RETURN QUERY
@@ -151,9 +170,14 @@ BEGIN
                 WHEN 'spread_model' THEN d.spread_model
             END)::double precision AS x
         ) AS v
-        LEFT JOIN new_window AS w
-            ON w.extraction_id = d.extraction_id AND w.quantity = q.quantity
-            AND (w.mag_min IS NULL OR d.mag_auto > w.mag_min) AND (w.mag_max IS NULL OR d.mag_auto <= w.mag_max)
+        LEFT JOIN LATERAL (
+            SELECT c.lower, c.median, c.mad
+            FROM vasco.clip_window AS c
+            WHERE c.run_id = which_run_id AND c.stage = stage_name AND c.extraction_id = d.extraction_id
+            AND c.quantity = q.quantity AND (c.mag_max IS NULL OR d.mag_auto <= c.mag_max)
+            ORDER BY c.bin
+            LIMIT 1
+        ) AS w ON true
     ) AS s
     CROSS JOIN LATERAL stage.judge(
         s.sigmas, s.sigmas <= (params ->> 'k')::double precision,
