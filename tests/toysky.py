@@ -26,6 +26,7 @@ class ToySky:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.extraction_id = 0
         self._ids = itertools.count(1)
 
     def execute(self, sql: str, **values: Any) -> Any:

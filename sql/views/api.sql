@@ -32,24 +32,29 @@ COMMENT ON COLUMN api.detections.epoch_jyear IS 'Julian epoch of mid-exposure [y
 COMMENT ON COLUMN api.detections.image_id IS 'Image [-] {meta.id}';
 COMMENT ON COLUMN api.detections.tile_id IS 'Tile that the image covers [-] {meta.id}';
 
--- A candidate passed every stage of its run. A missing verdict is not a pass.
+-- A candidate passed every stage of its run. A missing verdict is not a pass. Image by image and fenced,
+-- so that it stays fast whatever the planner thinks it knows of verdicts just written.
 CREATE OR REPLACE VIEW api.candidates AS
 SELECT
-    r.run, d.src_id, d.plate_id, d.ra, d.dec, d.mag_auto, d.snr_win, d.fwhm_arcsec, d.elongation, d.spread_model,
-    d.xwin_image, d.ywin_image, d.epoch_jyear, d.tile_id, r.run_id, d.extraction_id, d.number
+    r.run, d.src_id, im.plate_id, d.ra, d.dec, d.mag_auto, d.snr_win, d.fwhm_arcsec, d.elongation, d.spread_model,
+    d.xwin_image, d.ywin_image, im.epoch_jyear, im.tile_id, r.run_id, i.extraction_id, passed.number
 FROM vasco.run AS r
-JOIN LATERAL (
-    SELECT s.stage FROM vasco.run_stage AS s WHERE s.run_id = r.run_id ORDER BY s.ordinal DESC LIMIT 1
-) AS last ON true
-JOIN vasco.verdict AS v ON v.run_id = r.run_id AND v.stage = last.stage AND v.outcome = 'pass'
-JOIN api.detections AS d ON d.extraction_id = v.extraction_id AND d.number = v.number
-WHERE NOT EXISTS (
-    SELECT 1
-    FROM vasco.run_stage AS s
-    LEFT JOIN vasco.verdict AS o
-        ON o.run_id = s.run_id AND o.stage = s.stage AND o.extraction_id = v.extraction_id AND o.number = v.number
-    WHERE s.run_id = r.run_id AND o.outcome IS DISTINCT FROM 'pass'
-);
+JOIN vasco.run_image AS i USING (run_id)
+JOIN vasco.extraction AS e USING (extraction_id)
+JOIN plate.image AS im USING (image_id)
+CROSS JOIN LATERAL (
+    SELECT v.number
+    FROM vasco.verdict AS v
+    JOIN vasco.run_stage AS s USING (run_id, stage)
+    WHERE v.run_id = r.run_id AND v.extraction_id = i.extraction_id AND v.outcome = 'pass'
+    GROUP BY v.number
+    HAVING count(*) = (SELECT count(*) FROM vasco.run_stage AS a WHERE a.run_id = r.run_id)
+) AS passed
+CROSS JOIN LATERAL (
+    SELECT a.* FROM api.detections AS a
+    WHERE a.extraction_id = i.extraction_id AND a.number = passed.number
+    OFFSET 0
+) AS d;
 COMMENT ON VIEW api.candidates IS 'Detections that passed every stage of a run';
 COMMENT ON COLUMN api.candidates.run IS 'Name of the run [-] {meta.id}';
 COMMENT ON COLUMN api.candidates.src_id IS 'Name of the detection: tile and number [-] {meta.id;meta.main}';
@@ -72,30 +77,39 @@ COMMENT ON COLUMN api.candidates.number IS 'Number within the extraction [-] {me
 -- Per run, image and stage: the verdicts, and how many detections are left after it and all before it.
 CREATE OR REPLACE VIEW api.funnel AS
 SELECT
-    r.run, i.extraction_id, im.tile_id, im.plate_id, s.ordinal, s.stage,
-    count(v.number) AS judged,
-    count(*) FILTER (WHERE v.outcome = 'pass') AS passed,
-    count(*) FILTER (WHERE v.outcome = 'fail') AS failed,
-    count(*) FILTER (WHERE v.outcome = 'unknown') AS unknown,
-    count(*) FILTER (WHERE v.outcome = 'not_covered') AS not_covered,
-    count(*) FILTER (WHERE v.outcome = 'pass' AND v.passes = s.place) AS remaining,
-    r.run_id
+    r.run, i.extraction_id, im.tile_id, im.plate_id, f.ordinal, f.stage, f.judged, f.passed, f.failed, f.unknown,
+    f.not_covered, f.remaining, r.run_id
 FROM vasco.run AS r
-JOIN (
-    SELECT a.*, row_number() OVER (PARTITION BY a.run_id ORDER BY a.ordinal) AS place FROM vasco.run_stage AS a
-) AS s USING (run_id)
 JOIN vasco.run_image AS i USING (run_id)
 JOIN vasco.extraction AS e USING (extraction_id)
 JOIN plate.image AS im USING (image_id)
-LEFT JOIN (
-    -- Stages passed up to and with this one; a missing verdict counts as none.
-    SELECT o.*, count(*) FILTER (WHERE o.outcome = 'pass') OVER (
-        PARTITION BY o.run_id, o.extraction_id, o.number ORDER BY b.ordinal
-    ) AS passes
-    FROM vasco.verdict AS o
-    JOIN vasco.run_stage AS b USING (run_id, stage)
-) AS v ON v.run_id = s.run_id AND v.stage = s.stage AND v.extraction_id = i.extraction_id
-GROUP BY r.run, r.run_id, i.extraction_id, im.tile_id, im.plate_id, s.ordinal, s.stage, s.run_id;
+CROSS JOIN LATERAL (
+    SELECT
+        p.ordinal, p.stage,
+        count(p.number) AS judged,
+        count(*) FILTER (WHERE p.outcome = 'pass') AS passed,
+        count(*) FILTER (WHERE p.outcome = 'fail') AS failed,
+        count(*) FILTER (WHERE p.outcome = 'unknown') AS unknown,
+        count(*) FILTER (WHERE p.outcome = 'not_covered') AS not_covered,
+        count(*) FILTER (WHERE p.outcome = 'pass' AND p.passes = p.place) AS remaining
+    FROM (
+        -- Stages passed up to and with this one; a missing verdict is no pass.
+        SELECT s.ordinal, s.stage, s.place, v.number, v.outcome,
+            count(*) FILTER (WHERE v.outcome = 'pass') OVER (PARTITION BY v.number ORDER BY s.ordinal) AS passes
+        FROM (
+            SELECT a.run_id, a.ordinal, a.stage, row_number() OVER (ORDER BY a.ordinal) AS place
+            FROM vasco.run_stage AS a
+            WHERE a.run_id = r.run_id
+        ) AS s
+        LEFT JOIN LATERAL (
+            SELECT o.number, o.outcome
+            FROM vasco.verdict AS o
+            WHERE o.run_id = s.run_id AND o.stage = s.stage AND o.extraction_id = i.extraction_id
+            OFFSET 0
+        ) AS v ON true
+    ) AS p
+    GROUP BY p.ordinal, p.stage
+) AS f;
 COMMENT ON VIEW api.funnel IS 'Verdicts per run, image and stage, derived from the verdict rows';
 COMMENT ON COLUMN api.funnel.run IS 'Name of the run [-] {meta.id}';
 COMMENT ON COLUMN api.funnel.extraction_id IS 'Extraction [-] {meta.id}';

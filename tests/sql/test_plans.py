@@ -1,0 +1,166 @@
+"""What PostgreSQL really does: the sky index of the reference table is used, and work grows with the rows.
+
+Every statement is run with auto_explain, which also shows the plans inside functions. "Work" is the number
+of rows that all nodes of a plan handled, so that a nested loop over two large sets stands out on any machine.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+from toysky import ToySky
+
+from vascodb.pipeline.runs import ensure_run
+from vascodb.profiles import load_profile
+
+N_SOURCES, N_DETECTIONS, N_FAST = 10_000, 1_000, 20
+
+
+class Notices(list[str]):
+    """psycopg2 keeps 50 notices in its own list, but all in any other."""
+
+
+def plans(toy: ToySky, statement: str) -> list[dict[str, Any]]:
+    """Plans of a statement and of all statements in the functions it calls, with what they did."""
+    raw = toy.connection.connection.dbapi_connection
+    raw.notices = notices = Notices()  # type: ignore[union-attr]
+    with raw.cursor() as cursor:  # type: ignore[union-attr]
+        cursor.execute("""
+            LOAD 'auto_explain'; SET LOCAL auto_explain.log_min_duration = 0; SET LOCAL auto_explain.log_analyze = on;
+            SET LOCAL auto_explain.log_timing = off; SET LOCAL auto_explain.log_format = json;
+            SET LOCAL auto_explain.log_nested_statements = on; SET LOCAL client_min_messages = log
+        """)
+        cursor.execute(statement)
+        cursor.execute("SET LOCAL client_min_messages = notice; SET LOCAL auto_explain.log_min_duration = -1")
+    found = [json.loads(notice.partition("plan:\n")[2])["Plan"] for notice in notices if "plan:\n" in notice]
+    assert found
+    return found
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def work(plan: dict[str, Any]) -> float:
+    """Rows that all nodes of a plan put out or threw away."""
+    discarded = ("Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck")
+    return sum(n["Actual Loops"] * (n["Actual Rows"] + sum(n.get(d, 0) for d in discarded)) for n in nodes(plan))
+
+
+@pytest.fixture(params=["just written", "analysed", "stale statistics", "more indexes"])
+def crowded(request: pytest.FixtureRequest, toy: ToySky) -> ToySky:
+    """Detections and sources of one image, number 2, with what the planner knows of them."""
+    rng = np.random.default_rng(2)
+    ra, dec = 150 + rng.uniform(-0.5, 0.5, N_SOURCES), 20 + rng.uniform(-0.5, 0.5, N_SOURCES)
+    pm = np.where(np.arange(N_SOURCES) < N_FAST, 500.0, rng.normal(0, 5, N_SOURCES))
+    other = toy.extraction(10, -10)
+    toy.detections(other, [10.0], [-10.0])
+    # The checks of foreign keys are statements of their own, one for each row.
+    toy.execute("SET LOCAL session_replication_role = replica")
+    if request.param == "stale statistics":
+        toy.sources("gaia_dr3", [10.0], [-10.0], source_id=[N_SOURCES + 1])
+        toy.lookup("gaia_dr3")
+        toy.match(other, "gaia_dr3")
+        toy.judge(load_profile("vasco60"), other)
+        toy.execute("DELETE FROM ref.coverage")
+        analyse(toy)
+    toy.sources("gaia_dr3", ra, dec, pm, pm, mag=rng.uniform(10, 20, N_SOURCES))
+    toy.lookup("gaia_dr3")
+    extraction_id = toy.extraction(150, 20, radius_deg=0.8)
+    pick = rng.choice(N_SOURCES, N_DETECTIONS)
+    toy.detections(extraction_id, ra[pick] + rng.choice([0, 0.002], N_DETECTIONS), dec[pick])
+    if request.param == "more indexes":
+        toy.execute("CREATE INDEX ON ref.gaia_dr3 (mag); CREATE INDEX ON ref.gaia_dr3 (pmra_masyr)")
+        toy.execute("CREATE INDEX ON ref.gaia_dr3 (dec); CREATE INDEX ON vasco.detection (snr_win)")
+        analyse(toy)
+    elif request.param == "analysed":
+        analyse(toy)
+    toy.extraction_id = extraction_id
+    return toy
+
+
+def analyse(toy: ToySky) -> None:
+    for table in ("ref.gaia_dr3", "ref.coverage", "vasco.detection", "vasco.match", "vasco.verdict", "vasco.run_image"):
+        toy.execute(f"ANALYZE {table}")
+
+
+def assert_index_searches(found: list[dict[str, Any]], table: str, index: str) -> None:
+    """The table is only ever reached by its indexes, among them that one."""
+    scans = [n for plan in found for n in nodes(plan) if n.get("Relation Name") == table]
+    assert scans
+    assert {n["Node Type"] for n in scans} <= {"Bitmap Heap Scan", "Index Scan", "Index Only Scan"}
+    assert index in {n.get("Index Name") for plan in found for n in nodes(plan)}
+
+
+def test_searches_use_the_index_of_the_sky_and_that_of_coverage(crowded: ToySky, cone_moc) -> None:
+    found = plans(crowded, f"SELECT * FROM sky.nearest_at_epoch({crowded.extraction_id}, 'gaia_dr3', 5.0)")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_fast")
+    # Each detection looks at a handful of sources; each of the few fast stars at all detections near it.
+    assert sum(map(work, found)) < 60 * N_DETECTIONS
+
+    found = plans(crowded, "SELECT * FROM sky.neighbours('gaia_dr3', 150, 20, 10, 1952)")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert sum(map(work, found)) < 50 * N_FAST
+
+    found = plans(crowded, "SELECT * FROM sky.cone(150, 20, 60)")
+    assert_index_searches(found, "detection", "detection_sky")
+    assert sum(map(work, found)) < N_DETECTIONS
+
+    crowded.execute("DELETE FROM ref.coverage")
+    crowded.lookup("gaia_dr3", cone_moc(150, 20, 3.0))
+    assert crowded.scalar("SELECT count(*) FROM ref.coverage") > 1000
+    found = plans(
+        crowded,
+        "SELECT d.number, l.lookup_id FROM vasco.detection AS d "
+        "LEFT JOIN LATERAL sky.covering_lookup('gaia_dr3', d.hpx29) AS l ON true",
+    )
+    assert_index_searches(found, "coverage", "coverage_lower")
+    assert sum(map(work, found)) < 8 * (N_DETECTIONS + 1)
+
+
+def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded: ToySky) -> None:
+    e = crowded.extraction_id
+    match = f"SELECT * FROM stage.match({e}, 'gaia_dr3')"
+    for found in (plans(crowded, match), plans(crowded, match)):
+        assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+        assert sum(map(work, found)) < 100 * N_DETECTIONS
+    crowded.match(e, "gaia_edr3")
+    run_ids = [judge_with_plans(crowded, name) for name in ("vasco60", "default")]
+    assert len(crowded.candidates(run_ids[0])) > 100
+    for statement in (
+        f"SELECT * FROM stage.measure_targets({e}, '{{gaia}}', 200)",
+        f"SELECT * FROM api.funnel WHERE run_id = {run_ids[0]} AND extraction_id = {e}",
+        f"SELECT * FROM api.candidates WHERE run_id = {run_ids[0]}",
+        f"SELECT * FROM api.candidates WHERE tile_id = 'tile_{e}'",
+        f"SELECT * FROM api.match_states WHERE extraction_id = {e}",
+    ):
+        assert sum(map(work, plans(crowded, statement))) < 200 * N_DETECTIONS, statement
+    # What explains a single detection reads no whole image.
+    for statement in (
+        f"SELECT * FROM api.detections WHERE tile_id = 'tile_{e}' AND number = 17",
+        f"SELECT * FROM api.nearest_sources({e}, 17)",
+        f"SELECT * FROM api.verdicts WHERE extraction_id = {e} AND number = 17",
+        f"SELECT * FROM api.candidates WHERE run_id = {run_ids[0]} AND extraction_id = {e} AND number = 17",
+    ):
+        assert sum(map(work, plans(crowded, statement))) < N_DETECTIONS, statement
+
+
+def judge_with_plans(toy: ToySky, name: str) -> int:
+    profile = load_profile(name)
+    run_id = ensure_run(toy.connection, profile)
+    toy.execute("INSERT INTO vasco.run_image VALUES (:run, :e)", run=run_id, e=toy.extraction_id)
+    for _ in ("first", "again"):
+        for stage in profile.stages:
+            found = plans(toy, f"SELECT stage.apply({run_id}, '{stage.stage}', '{{{toy.extraction_id}}}')")
+            assert sum(map(work, found)) < 100 * N_DETECTIONS, stage.stage
+    return run_id
+
+
+def test_the_sessions_do_not_compile(connection) -> None:
+    assert connection.scalar(text("SHOW jit")) == "off"
