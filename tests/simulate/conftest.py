@@ -6,8 +6,15 @@ from vascodb.simulate import SimulatedPlate, SimulationSpec, simulate_plate
 @pytest.fixture(scope="session")
 def small_spec() -> SimulationSpec:
     return SimulationSpec(
-        seed=7, size_arcmin=10.0, n_stars=400, n_high_pm=6, n_blends=4, n_vanished=12, n_vanished_blended=3,
-        n_defects=4, n_trails=1,
+        seed=7,
+        size_arcmin=10.0,
+        n_stars=400,
+        n_high_pm=6,
+        n_blends=4,
+        n_vanished=12,
+        n_vanished_blended=3,
+        n_defects=4,
+        n_trails=1,
     )
 
 

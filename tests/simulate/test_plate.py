@@ -85,8 +85,18 @@ def test_the_image_is_centred_where_it_was_asked_for(centred_plate):
 
 
 def test_a_whole_plates_solution_is_bent_as_much_as_a_real_one():
-    header = simulate_plate(replace(SimulationSpec(), size_arcmin=4.0, n_stars=0, n_high_pm=0, n_blends=0,
-                                    n_vanished=0, n_vanished_blended=0, n_defects=0)).header
+    header = simulate_plate(
+        replace(
+            SimulationSpec(),
+            size_arcmin=4.0,
+            n_stars=0,
+            n_high_pm=0,
+            n_blends=0,
+            n_vanished=0,
+            n_vanished_blended=0,
+            n_defects=0,
+        )
+    ).header
     solution = read_astrometry(header).solution
     angle = np.linspace(0, 2 * np.pi, 60)
     x_mm, y_mm = 2.2 * 3600 / 67.2 * np.cos(angle), 2.2 * 3600 / 67.2 * np.sin(angle)
@@ -117,15 +127,21 @@ def test_the_plate_was_exposed_at_night_with_the_field_above_the_horizon(small_p
 
 def test_reference_stars_moved_to_the_plates_epoch_are_where_the_truth_has_them(centred_plate):
     # astropy's space motion is the independent judge.
-    matched = join(of_kind(centred_plate.truth, "star", "high_pm", "blend"), centred_plate.reference, "source_id",
-                   table_names=["plate", "modern"])
+    matched = join(
+        of_kind(centred_plate.truth, "star", "high_pm", "blend"),
+        centred_plate.reference,
+        "source_id",
+        table_names=["plate", "modern"],
+    )
     moving = matched[~matched["pmra"].mask]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         then = SkyCoord(
-            np.asarray(moving["ra_modern"]) * u.deg, np.asarray(moving["dec_modern"]) * u.deg,
+            np.asarray(moving["ra_modern"]) * u.deg,
+            np.asarray(moving["dec_modern"]) * u.deg,
             pm_ra_cosdec=np.asarray(moving["pmra"]) * u.mas / u.yr,
-            pm_dec=np.asarray(moving["pmdec"]) * u.mas / u.yr, obstime=Time(2016.0, format="jyear"),
+            pm_dec=np.asarray(moving["pmdec"]) * u.mas / u.yr,
+            obstime=Time(2016.0, format="jyear"),
         ).apply_space_motion(Time(centred_plate.truth.meta["epoch_jyear"], format="jyear"))
     on_plate = SkyCoord(np.asarray(moving["ra_plate"]), np.asarray(moving["dec_plate"]), unit="deg")
     assert on_plate.separation(then).arcsec.max() < 2e-3
@@ -276,8 +292,18 @@ def test_a_cluster_crowds_the_centre(small_spec):
 
 
 def test_fine_scans_have_smaller_pixels(small_spec):
-    plate = simulate_plate(replace(small_spec, size_arcmin=5.0, n_stars=100, n_vanished=3, n_high_pm=1, n_blends=1,
-                                   n_defects=1, high_resolution=True))
+    plate = simulate_plate(
+        replace(
+            small_spec,
+            size_arcmin=5.0,
+            n_stars=100,
+            n_vanished=3,
+            n_high_pm=1,
+            n_blends=1,
+            n_defects=1,
+            high_resolution=True,
+        )
+    )
     assert read_astrometry(plate.header).scale_arcsec_px == pytest.approx(1.01, abs=1e-3)
     assert plate.image.shape == (297, 297)
 

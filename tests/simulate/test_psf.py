@@ -8,8 +8,9 @@ CENTRE = Psf(fwhm_arcsec=2.7, scale_arcsec_px=1.7, centre_px=(100.0, 100.0), hal
 
 def render(psf, x, y, mag, shape=(200, 200)):
     light = np.zeros(shape, np.float32)
-    psf.render(light, np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float)),
-               np.full(np.size(x), float(mag)))
+    psf.render(
+        light, np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float)), np.full(np.size(x), float(mag))
+    )
     return light
 
 

@@ -15,15 +15,17 @@ def truth_of(rows, ra0=0.0, dec0=0.0):
     cos_dec = math.cos(math.radians(dec0))
     kind, east, north, mag, extent, moved = (list(column) for column in zip(*rows, strict=True))
     side = 300 * ARCSEC
-    table = Table({
-        "id": np.arange(1, len(rows) + 1),
-        "kind": kind,
-        "ra": [(ra0 + e * ARCSEC / cos_dec) % 360 for e in east],
-        "dec": [dec0 + n * ARCSEC for n in north],
-        "mag": MaskedColumn([m if m is not None else 0.0 for m in mag], mask=[m is None for m in mag]),
-        "extent_arcsec": np.array(extent, float),
-        "moved_arcsec": np.array(moved, float),
-    })
+    table = Table(
+        {
+            "id": np.arange(1, len(rows) + 1),
+            "kind": kind,
+            "ra": [(ra0 + e * ARCSEC / cos_dec) % 360 for e in east],
+            "dec": [dec0 + n * ARCSEC for n in north],
+            "mag": MaskedColumn([m if m is not None else 0.0 for m in mag], mask=[m is None for m in mag]),
+            "extent_arcsec": np.array(extent, float),
+            "moved_arcsec": np.array(moved, float),
+        }
+    )
     table.meta["limit_5sigma_mag"] = LIMIT
     table.meta["corner_ra_deg"] = [(ra0 + s * side / cos_dec) % 360 for s in (1, -1, -1, 1)]
     table.meta["corner_dec_deg"] = [dec0 + s * side for s in (-1, -1, 1, 1)]
@@ -51,11 +53,32 @@ FIELD = [
 
 @pytest.mark.parametrize("centre", [(0.0, 0.0), (359.9999, 85.0), (200.0, -60.0)])
 def test_each_claim_is_counted_for_what_it_is(centre):
-    claims = [(0.5, 0.5), (-100, 1), (1, 100), (0, 107), (51, 50), (50, -51), (-50, -50.5), (-150, 120), (200, 240),
-              (-200, -200), (400, 0)]
+    claims = [
+        (0.5, 0.5),
+        (-100, 1),
+        (1, 100),
+        (0, 107),
+        (51, 50),
+        (50, -51),
+        (-50, -50.5),
+        (-150, 120),
+        (200, 240),
+        (-200, -200),
+        (400, 0),
+    ]
     result = score(truth_of(FIELD, *centre), *sky_of(claims, *centre))
     assert result.cause == (
-        None, None, None, "star", "moving_star", "high_pm", "blend", "defect", "halo", "nothing", "outside_coverage",
+        None,
+        None,
+        None,
+        "star",
+        "moving_star",
+        "high_pm",
+        "blend",
+        "defect",
+        "halo",
+        "nothing",
+        "outside_coverage",
     )
     assert result.found == (1,)
     assert result.missed == (2,)
@@ -63,7 +86,14 @@ def test_each_claim_is_counted_for_what_it_is(centre):
     assert result.recall == 0.5
     assert result.precision == pytest.approx(3 / 11)
     assert result.false_claims == {
-        "duplicate": 0, "moving_star": 1, "star": 1, "high_pm": 1, "blend": 1, "defect": 1, "halo": 1, "nothing": 1,
+        "duplicate": 0,
+        "moving_star": 1,
+        "star": 1,
+        "high_pm": 1,
+        "blend": 1,
+        "defect": 1,
+        "halo": 1,
+        "nothing": 1,
         "outside_coverage": 1,
     }
 
