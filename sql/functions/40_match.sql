@@ -115,9 +115,12 @@ DECLARE
 BEGIN
     FOR gaia IN SELECT c.catalog FROM ref.catalog AS c WHERE c.family = 'gaia' ORDER BY c.catalog LOOP
         parts := parts || format(
-            'SELECT 1 FROM vasco.match AS m JOIN ref.%1$I AS r USING (source_id) '
-            'WHERE m.extraction_id = $1 AND m.number = d.number AND m.catalog = %1$L AND m.state = ''matched'' '
-            'AND r.mag > 12 AND r.mag < 18',
+            'SELECT 1 FROM ('
+            'SELECT a.source_id FROM vasco.match AS a '
+            'WHERE a.extraction_id = $1 AND a.number = d.number AND a.catalog = %1$L AND a.state = ''matched'' OFFSET 0'
+            ') AS m CROSS JOIN LATERAL ('
+            'SELECT b.mag FROM ref.%1$I AS b WHERE b.source_id = m.source_id OFFSET 0'
+            ') AS r WHERE r.mag > 12 AND r.mag < 18',
             gaia
         );
     END LOOP;

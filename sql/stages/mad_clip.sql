@@ -181,7 +181,7 @@ BEGIN
     ) AS s
     CROSS JOIN LATERAL stage.judge(
         s.sigmas, s.sigmas <= (params ->> 'k')::double precision,
-        upper(array_to_string(ARRAY(SELECT jsonb_array_elements_text(params -> 'quantities')), ' or ')) || ' in sigma',
+        upper(translate(replace(params ->> 'quantities', ',', ' or'), '[]"', '')) || ' in sigma',
         format('at most %s off the median of %s', params ->> 'k', CASE params ->> 'population'
             WHEN 'stars' THEN 'stars of like brightness' ELSE 'what passed before' END)
     ) AS j;
