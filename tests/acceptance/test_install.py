@@ -63,10 +63,10 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
     }
     assert {name for name in contents(wheel) if ".dist-info/" not in name} == expected
     for needed in (
-        "vascodb/py.typed", "vascodb/loaders/catalogs.toml", "vascodb/profiles/vasco60.toml",
-        "vascodb/sql/views/api.sql", "vascodb/extract/configs/seed.toml", "vascodb/migrations/ddl/0001_plate.sql", "vascodb/migrations/env.py",
+        "py.typed", "loaders/catalogs.toml", "profiles/vasco60.toml", "sql/views/api.sql", "extract/configs/seed.toml",
+        "migrations/ddl/0001_plate.sql", "migrations/env.py",
     ):  # fmt: skip
-        assert needed in expected
+        assert f"vascodb/{needed}" in expected
 
 
 def files_below(folder: Path, name: Path) -> list[tuple[Path, str]]:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-import numpy as np
-
 __all__ = ["ExposureTimes", "TimeQuality", "julian_year", "read_exposure_times"]
 
 TimeQuality = Literal["single", "conflicting", "unknown"]
@@ -22,6 +20,9 @@ _ARCHIVE_FORM = re.compile(r"(\d{4})-(\d{2})-(\d{2})[T ](\d{1,2}):(\d{1,2})(?::(
 _DATE_ONLY = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _CDROM_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2}|\d{4})")
 _UT = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
+# What is beyond these is a damaged header; dates near the year 9999 cannot even be added to.
+_FIRST_YEAR, _LAST_YEAR = 1850, 2100
+_LONGEST_EXPOSURE_MINUTES = 10_000.0
 _J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
 
@@ -115,7 +116,12 @@ def read_exposure_times(header: Mapping[str, Any]) -> ExposureTimes:
 def _archive_form(match: re.Match[str]) -> tuple[datetime | None, datetime | None, TimeQuality, str]:
     day = _calendar_day(int(match[1]), int(match[2]), int(match[3]))
     if day is None:
-        return None, None, "unknown", f"DATE-OBS {match[0]!r} is not a day of the calendar"
+        return (
+            None,
+            None,
+            "unknown",
+            f"DATE-OBS {match[0]!r} is not a day of the calendar between {_FIRST_YEAR} and {_LAST_YEAR}",
+        )
     hours, minutes, seconds = int(match[4]), int(match[5]), float(match[6] or 0)
     literal = day + timedelta(hours=hours, minutes=minutes, seconds=seconds)
     # Seconds are always 0 in these headers; as hundredths of a hundredth they would be below a second.
@@ -135,6 +141,8 @@ def _day(match: re.Match[str]) -> datetime | None:
 
 
 def _calendar_day(year: int, month: int, day: int) -> datetime | None:
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        return None
     try:
         return datetime(year, month, day, tzinfo=UTC)
     except ValueError:
@@ -147,6 +155,6 @@ def _text(value: Any) -> str | None:
 
 
 def _positive(value: Any) -> float | None:
-    if isinstance(value, int | float) and np.isfinite(value) and value > 0:
+    if isinstance(value, int | float) and 0 < value < _LONGEST_EXPOSURE_MINUTES:
         return float(value)
     return None

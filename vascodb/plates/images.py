@@ -212,7 +212,7 @@ def header_to_dict(header: Any) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If a value is NaN or infinite.
+        If a value is NaN or infinite, or no text.
     """
     plain: dict[str, Any] = {}
     for card in header.cards:
@@ -230,6 +230,8 @@ def header_to_dict(header: Any) -> dict[str, Any]:
             value = None
         elif isinstance(value, float | np.floating) and not np.isfinite(value):
             raise InputError(f"header key {keyword} has the value {value}, which is no number")
+        if "\0" in keyword or (isinstance(value, str) and "\0" in value):
+            raise InputError(f"header key {keyword.strip(chr(0))} has a zero byte in it; the header is damaged")
         if keyword in ("COMMENT", "HISTORY") and keyword in plain:
             plain[keyword] = f"{plain[keyword]}\n{value}"
         else:
