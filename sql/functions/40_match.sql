@@ -131,7 +131,7 @@ BEGIN
         SELECT d.number
         FROM vasco.detection AS d
         CROSS JOIN LATERAL (SELECT 1 FROM (%s) AS any_catalog LIMIT 1) AS star
-        WHERE d.extraction_id = $1 AND d.flags = 0 AND d.elongation < 1.3
+        WHERE d.extraction_id = $1 AND d.flags = 0 AND d.elongation < 1.3::real
         ORDER BY (d.number * 2654435761) %% 4294967296, d.number
         LIMIT $2
     $query$, array_to_string(parts, ' UNION ALL '))

@@ -44,7 +44,9 @@ END
 $$;
 COMMENT ON FUNCTION stage.input IS 'Detections that a stage of a run judges; null extraction_ids mean all images of the run';
 
--- One verdict from one measured value. A value that is missing or not a number is never a pass.
+-- One verdict from one measured value. A value that is missing or not a number is never a pass. Gates
+-- compare in the precision of the column, real: the seeds' limits are exclusive, and 1.3 as a real is
+-- below 1.3 as a double precision.
 CREATE OR REPLACE FUNCTION stage.judge(value double precision, passes boolean, label text, rule text)
 RETURNS TABLE (outcome vasco.outcome, judged double precision, reason text)
 LANGUAGE sql IMMUTABLE ROWS 1

@@ -12,7 +12,7 @@ AS $$
     FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
     CROSS JOIN LATERAL stage.judge(
         d.elongation,
-        d.elongation < (params ->> 'below')::double precision,
+        d.elongation < (params ->> 'below')::real,
         'ELONGATION',
         format('below %s', params ->> 'below')
     ) AS j

@@ -12,7 +12,7 @@ AS $$
     FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
     CROSS JOIN LATERAL stage.judge(
         d.snr_win,
-        d.snr_win > (params ->> 'min')::double precision,
+        d.snr_win > (params ->> 'min')::real,
         'SNR_WIN',
         format('above %s', params ->> 'min')
     ) AS j

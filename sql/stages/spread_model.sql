@@ -14,7 +14,7 @@ AS $$
     FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
     CROSS JOIN LATERAL stage.judge(
         d.spread_model,
-        d.spread_model > (params ->> 'min')::double precision,
+        d.spread_model > (params ->> 'min')::real,
         'SPREAD_MODEL',
         format('above %s', params ->> 'min')
     ) AS j
