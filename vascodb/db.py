@@ -45,7 +45,11 @@ class Database:
     @property
     def libpq_url(self) -> str:
         """The URL in the form that libpq, psql and ADBC read; with the password, if it has one."""
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        rendered = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        # libpq decodes neither a bare space, which SQLAlchemy leaves in names and passwords, nor the plus
+        # that it writes for one in the query.
+        authority, mark, query = rendered.partition("?")
+        return authority.replace(" ", "%20") + mark + query.replace("+", "%20")
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

@@ -98,6 +98,25 @@ def test_interrupted_while_it_starts_it_shows_no_traceback(vascodb):
         assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("table", ["plate.image", "vasco.detection", "vasco.match", "vasco.verdict"])
+def test_an_interruption_does_not_wait_for_the_statement_at_work(table, vascodb, small_simulation):
+    load(vascodb, small_simulation)
+    hold = f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(30); COMMIT"
+    holding = vascodb.begin("psql", "-Xqc", hold)
+    held = f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'AccessExclusiveLock'"
+    wait_until(lambda: vascodb.sql(held) == [["1"]])
+    running = vascodb.begin("ingest-tile", "--fits", small_simulation.image)
+    waits = f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND NOT granted"
+    wait_until(lambda: vascodb.sql(waits) == [["1"]])
+    running.kill(signal.SIGINT)
+    started = time.monotonic()
+    assert running.wait().status == 130
+    assert time.monotonic() - started < 5
+    vascodb.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%'")
+    holding.wait()
+    assert_no_leftovers(vascodb, running)
+
+
 def test_a_loading_of_references_that_is_killed_leaves_no_row(vascodb, small_simulation):
     before = vascodb.fingerprint()
     for part in range(6):

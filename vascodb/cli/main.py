@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vascodb import __version__
 from vascodb.cli import database, demo, ingest, queries, references, simulate
+from vascodb.cli.interruptible import wait_interruptibly
 from vascodb.errors import VascodbError
 
 __all__ = ["cli", "main"]
@@ -46,6 +47,7 @@ for group in (database, references, ingest, queries, simulate, demo):
 def main() -> None:
     """Run the command line; the only place where every exception is caught."""
     signal.signal(signal.SIGTERM, _terminated)
+    wait_interruptibly()
     arguments = sys.argv[1:]
     debug = any(a.startswith("-vv") for a in arguments) or arguments.count("-v") > 1
     try:
