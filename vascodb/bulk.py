@@ -33,12 +33,7 @@ def loading(database: Database) -> Iterator[Connection]:
         with database.connect() as connection:
             yield connection
     except BaseException:
-        with (
-            suppress(ServiceError),
-            service_errors(),
-            adbc.connect(database.libpq_url, autocommit=True) as cleaning,
-            cleaning.cursor() as cursor,
-        ):
+        with suppress(ServiceError), _second_connection(database) as cursor:
             _drop_abandoned(cursor)
         raise
 
@@ -72,7 +67,7 @@ def staged(
     name = f"{purpose}_{secrets.token_hex(6)}"
     qualified = f'staging."{name}"'
     columns = ", ".join(f'"{field.name}" {_POSTGRES_TYPES[field.type]}' for field in table.schema)
-    with service_errors(), adbc.connect(database.libpq_url, autocommit=True) as copying, copying.cursor() as cursor:
+    with _second_connection(database) as cursor:
         _drop_abandoned(cursor)
         # Held until this second connection closes: the sign that the table is in use.
         cursor.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", (name,))
@@ -92,6 +87,14 @@ def staged(
 def advisory_lock(connection: Connection, subject: str) -> None:
     """Hold a lock on a subject until the transaction ends; others that want it wait."""
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": subject})
+
+
+@contextmanager
+def _second_connection(database: Database) -> Iterator[adbc.Cursor]:
+    with service_errors(), adbc.connect(database.libpq_url, autocommit=True) as other, other.cursor() as cursor:
+        # libpq writes what the server remarks, such as on its shutdown, to standard error.
+        cursor.execute("SET client_min_messages = error")
+        yield cursor
 
 
 def _drop_abandoned(cursor: adbc.Cursor) -> None:

@@ -94,6 +94,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut within the pixels": (lambda c: c[: header_size(c) + 40001], "damaged or truncated"),
     "cut by one block": (lambda c: c[:-BLOCK], "damaged or truncated"),
     "cut by one byte": (lambda c: c[:-1], "damaged or truncated"),
+    "no standard FITS by its own word": (lambda c: with_card(c, "SIMPLE", "F"), "no standard FITS"),
     "NAXIS1 too big": (lambda c: with_card(c, "NAXIS1", "100000"), "damaged or truncated"),
     "NAXIS2 too big by one block": (lambda c: with_card(c, "NAXIS2", "220"), "damaged or truncated"),
     "NAXIS2 too small by one row": (lambda c: with_card(c, "NAXIS2", str(SIDE - 1)), "more data than its header"),

@@ -168,6 +168,8 @@ def _opened(path: Path, compressed: bool) -> BinaryIO:
 
 
 def _check_header(path: Path, hdu: Any) -> PlateImage:
+    if not isinstance(hdu, fits.PrimaryHDU):
+        raise InputError("says itself that it is no standard FITS file (SIMPLE is not T)")
     header = header_to_dict(hdu.header)
     shape = tuple(hdu.shape)
     if len(shape) != 2 or 0 in shape:
