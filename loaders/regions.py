@@ -8,7 +8,7 @@ from typing import Protocol
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import Angle, Latitude, Longitude, angular_separation
-from cdshealpix.nested import cone_search
+from cdshealpix.nested import cone_search, vertices
 from mocpy import MOC
 from numpy.typing import NDArray
 
@@ -19,6 +19,7 @@ __all__ = ["Cone", "MocRegion", "Region"]
 
 # 13 arcsec: what a cone loses at its rim beyond the margin.
 _FINEST_ORDER = 14
+_EDGE_ARCSEC = 0.1
 _CELL_ARCSEC_AT_ORDER_0 = 58.6 * 3600.0
 
 
@@ -100,9 +101,14 @@ class Cone:
         cells, depths, inside = cone_search(
             Longitude(self.ra_deg, u.deg), Latitude(self.dec_deg, u.deg), radius_deg * u.deg, depth=order
         )
-        keep = np.asarray(inside, dtype=bool)
-        if not keep.any():
+        cells, depths = cells[np.asarray(inside, dtype=bool)], depths[np.asarray(inside, dtype=bool)]
+        if len(cells) == 0:
             return MOC.new_empty(order)
+        # About the poles the search takes cells for inside that stick out by some hundredths of their
+        # width: look at points all along their edges. Between those an edge bulges by less than _EDGE_ARCSEC.
+        ra, dec = (np.radians(angle.deg) for angle in vertices(cells, depths, step=4))
+        distance = angular_separation(np.radians(self.ra_deg), np.radians(self.dec_deg), ra, dec).max(axis=1)
+        keep = distance <= np.radians(radius_deg - _EDGE_ARCSEC / 3600.0)
         return MOC.from_healpix_cells(cells[keep], depths[keep], max_depth=order)
 
 
