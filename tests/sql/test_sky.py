@@ -341,7 +341,7 @@ def test_detections_of_other_images_of_the_same_sky_do_not_matter(toy: ToySky) -
 
 def test_a_cone_returns_the_detections_in_it_nearest_first(toy: ToySky) -> None:
     for centre in CENTRES:
-        field = make_field(3, centre, 1952.0, n_sources=200)
+        field = make_field(3, centre, 1952.0, n_sources=200, n=400)
         extraction_id = toy.extraction(*centre)
         toy.detections(extraction_id, field.ra, field.dec)
         ra, dec = float(field.ra[0]), float(field.dec[0])
