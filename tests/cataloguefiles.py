@@ -1,5 +1,6 @@
 """Catalogue files of every format from one table of sources, and fingerprints of what became of them."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,8 @@ def write(table: Table, path: Path) -> Path:
         _write_parquet(table, path)
     else:
         table.write(path, format=FORMATS[suffix], overwrite=True)
+    if path.name.endswith(".csv.gz"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
     return path
 
 
