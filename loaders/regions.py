@@ -148,6 +148,8 @@ class MocRegion:
         Cells are chosen at least twice as wide as the margin, because the narrowest HEALPix cells
         are little more than half as wide as the average.
         """
-        order = min(self.moc.max_order, floor(log2(_CELL_ARCSEC_AT_ORDER_0 / (2.0 * margin_arcsec))))
-        outside = self.moc.complement().degrade_to_order(order)
+        outside = self.moc.complement()
+        order = floor(log2(_CELL_ARCSEC_AT_ORDER_0 / (2.0 * margin_arcsec)))
+        if order < outside.max_order:
+            outside = outside.degrade_to_order(order)
         return outside.extended().complement()
