@@ -1,5 +1,7 @@
 """Images with bytes changed at random: either rows, whole, or one line and not one row more; never anything between."""
 
+from pathlib import Path
+
 import pytest
 from commandline import Vascodb, assert_one_line
 from fitsbytes import CARD, header_size, renamed
@@ -21,22 +23,25 @@ VALUES = [
 
 
 @pytest.fixture(scope="module")
-def ready(module_vascodb: Vascodb, small_simulation, tmp_path_factory) -> tuple[Vascodb, bytes, object]:
+def ready(module_vascodb: Vascodb, small_simulation, tmp_path_factory) -> tuple[Vascodb, bytes, Path, dict]:
     module_vascodb.ok("load-reference", "gaia_edr3", small_simulation.reference, "--cone", CONE)
-    return module_vascodb, small_simulation.image.read_bytes(), tmp_path_factory.mktemp("damaged") / "image.fits"
+    return (
+        module_vascodb,
+        small_simulation.image.read_bytes(),
+        tmp_path_factory.mktemp("damaged") / "image.fits",
+        module_vascodb.fingerprint(),
+    )
 
 
-def ingest_or_refuse(ready: tuple[Vascodb, bytes, object], content: bytes) -> None:
-    vascodb, _, path = ready
+def ingest_or_refuse(ready: tuple[Vascodb, bytes, Path, dict], content: bytes) -> None:
+    vascodb, _, path, before = ready
     path.write_bytes(content)
-    before = vascodb.fingerprint()
     outcome = vascodb.run("ingest-tile", "--fits", path, "--format", "json")
-    after = vascodb.fingerprint()
     if outcome.status == 1:
         assert_one_line(outcome, str(path))
-        if after != before:
-            assert "recorded and refused" in outcome.err
-            assert {table for table in after if after[table] != before[table]} == {"plate.image", "all"}
+        if "recorded and refused" in outcome.err:
+            vascodb.sql("DELETE FROM plate.image WHERE status = 'refused'")
+        assert vascodb.fingerprint() == before
         return
     assert outcome.status in (0, 3), outcome
     assert outcome.err == ""
@@ -55,7 +60,7 @@ def ingest_or_refuse(ready: tuple[Vascodb, bytes, object], content: bytes) -> No
 
 
 SLOW = settings(
-    deadline=None, derandomize=True, database=None, max_examples=25,
+    deadline=None, derandomize=True, database=None, max_examples=10,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.large_base_example],
 )  # fmt: skip
 
@@ -86,7 +91,7 @@ def test_values_of_the_header(ready, key, value):
     ingest_or_refuse(ready, renamed(ready[1], key, key, value))
 
 
-@settings(SLOW, max_examples=8)
+@settings(SLOW, max_examples=4)
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.binary(min_size=1, max_size=3000)), min_size=1, max_size=3))
 def test_bytes_of_the_pixels(ready, changes):
     content = bytearray(ready[1])
@@ -97,7 +102,7 @@ def test_bytes_of_the_pixels(ready, changes):
     ingest_or_refuse(ready, bytes(content))
 
 
-@settings(SLOW, max_examples=15)
+@settings(SLOW, max_examples=10)
 @given(st.integers(0, 10**9), st.booleans())
 @example(0, False)
 def test_a_part_is_missing(ready, place, from_the_front):

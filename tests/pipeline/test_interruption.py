@@ -66,7 +66,7 @@ def test_killed_at_ten_random_instants_and_run_again_it_has_the_same_rows(vascod
 
 
 @pytest.mark.parametrize("stop", ["SIGTERM", "SIGINT", "Ctrl-C"])
-@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("part", [0.3, 0.7])
 def test_a_stopped_ingest_leaves_nothing_at_once(stop, part, vascodb, small_simulation, undisturbed):
     fingerprint, seconds = undisturbed
     load(vascodb, small_simulation)
@@ -98,7 +98,7 @@ def test_interrupted_while_it_starts_it_shows_no_traceback(vascodb):
         assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("table", ["plate.image", "vasco.detection", "vasco.match", "vasco.verdict"])
+@pytest.mark.parametrize("table", ["plate.image", "vasco.verdict"])
 def test_an_interruption_does_not_wait_for_the_statement_at_work(table, vascodb, small_simulation):
     load(vascodb, small_simulation)
     hold = f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(30); COMMIT"
