@@ -147,8 +147,8 @@ def new_home() -> Iterator[Callable[[], Path]]:
 
     yield make
     for home in homes:
-        if (home / "database" / "PG_VERSION").exists():
-            Cluster(home).stop()
+        for version in home.glob("**/database/PG_VERSION"):
+            Cluster(version.parents[1]).stop()
         shutil.rmtree(home, ignore_errors=True)
 
 
