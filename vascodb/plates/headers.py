@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,7 @@ def _reader(path: Path) -> Callable[[Path], Iterator[PlateHeader]] | None:
 
 def _from_json(path: Path) -> Iterator[PlateHeader]:
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     yield _sidecar(path, str(path), content)
@@ -141,24 +142,28 @@ def _from_archive(path: Path) -> Iterator[PlateHeader]:
             for member in archive:
                 stream = archive.extractfile(member) if member.name.endswith(".json") else None
                 if stream is not None:
-                    yield _sidecar(path, f"{path}:{member.name}", stream.read().decode("utf-8"))
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise InputError(f"{path}: is not a readable tar archive: {error}") from error
+                    yield _sidecar(path, f"{path}:{member.name}", stream.read())
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: is not a readable tar archive: {' '.join(str(error).split())}") from error
 
 
 def _from_fits(path: Path) -> Iterator[PlateHeader]:
     yield PlateHeader(path, str(path), read_image(path).header)
 
 
-def _sidecar(path: Path, name: str, content: str) -> PlateHeader:
+def _sidecar(path: Path, name: str, content: bytes) -> PlateHeader:
     try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"{name}: is not JSON: {error}") from error
+        document = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name}: is not JSON: {' '.join(str(error).split())}") from error
     header = document.get("header") if isinstance(document, dict) else None
     if not isinstance(header, dict):
         raise InputError(f"{name}: has no object 'header'")
     return PlateHeader(path, name, header)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it has the value {name}, which is no number")
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,10 @@ def _plate(source: PlateHeader) -> _Plate:
         astrometry = read_astrometry(header)
         ra, dec = astrometry.solution.pixel_to_sky((naxis1 + 1) / 2, (naxis2 + 1) / 2)
         times = read_exposure_times(header)
-    except (InputError, ValueError, TypeError) as error:
+        header_json = canonical_json(header)
+        if "\\u0000" in header_json:
+            raise InputError("the header has a zero byte in it")
+    except (InputError, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{source.name}: {error}") from error
     solution = solution_row(astrometry)
     row = {
@@ -206,8 +214,8 @@ def _plate(source: PlateHeader) -> _Plate:
         "ut_raw": times.ut_raw,
         "epoch_jyear": times.epoch_jyear,
         "time_quality": times.quality,
-        "header": canonical_json(header),
-        "header_sha256": hashlib.sha256(canonical_json(header).encode()).hexdigest(),
+        "header": header_json,
+        "header_sha256": hashlib.sha256(header_json.encode()).hexdigest(),
         "path": source.name,
     }
     return _Plate(plate_id, header, row, solution, exposure_time_rows(plate_id, "plate header", times))
