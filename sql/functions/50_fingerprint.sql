@@ -4,6 +4,10 @@
 CREATE OR REPLACE FUNCTION meta.fingerprint()
 RETURNS TABLE (table_name text, n_rows bigint, fingerprint text)
 LANGUAGE plpgsql STABLE
+-- The hash is of the rows as text, which must not depend on the session that asks.
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+SET extra_float_digits = 1
 AS $$
 DECLARE
     t record;

@@ -49,8 +49,8 @@ def test_every_catalogue_has_a_row_and_a_table_with_the_core_columns(connection:
 def test_registering_again_mends_a_row_and_leaves_the_others(connection: Connection) -> None:
     connection.execute(text("UPDATE ref.catalog SET match_radius_arcsec = 1 WHERE catalog = 'gaia_dr3'"))
     places = text("SELECT catalog, ctid::text FROM ref.catalog ORDER BY 1")
-    before = dict(connection.execute(places).tuples().all())
+    before = {name: place for name, place in connection.execute(places)}
     register_catalogs(connection)
-    after = dict(connection.execute(places).tuples().all())
+    after = {name: place for name, place in connection.execute(places)}
     assert {name for name in after if after[name] != before[name]} == {"gaia_dr3"}
     assert connection.scalar(text("SELECT match_radius_arcsec FROM ref.catalog WHERE catalog = 'gaia_dr3'")) == 5.0
