@@ -3,6 +3,7 @@
 import tomllib
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, text
@@ -43,6 +44,8 @@ class CatalogDefinition(BaseModel):
     depth_mag: float
     dec_min: float = -90.0
     dec_max: float = 90.0
+    footprint: Literal["declination", "moc"] = "declination"
+    moving: bool = False
     service: str
     licence: str
     citation: str
@@ -80,18 +83,19 @@ def register_catalogs(connection: Connection) -> None:
             text("""
                 INSERT INTO ref.catalog AS c (
                     catalog, family, title, epoch_jyear, has_pm, match_radius_arcsec, coverage_margin_arcsec,
-                    mag_band, depth_mag, dec_min, dec_max, service, licence, citation
+                    mag_band, depth_mag, dec_min, dec_max, footprint, moving, service, licence, citation
                 )
                 VALUES (
                     :name, :family, :title, :epoch_jyear, :has_pm, :match_radius_arcsec, :coverage_margin_arcsec,
-                    :mag_band, :depth_mag, :dec_min, :dec_max, :service, :licence, :citation
+                    :mag_band, :depth_mag, :dec_min, :dec_max, :footprint, :moving, :service, :licence, :citation
                 )
                 ON CONFLICT (catalog) DO UPDATE
                 SET family = excluded.family, title = excluded.title, epoch_jyear = excluded.epoch_jyear,
                     has_pm = excluded.has_pm, match_radius_arcsec = excluded.match_radius_arcsec,
                     coverage_margin_arcsec = excluded.coverage_margin_arcsec, mag_band = excluded.mag_band,
                     depth_mag = excluded.depth_mag, dec_min = excluded.dec_min, dec_max = excluded.dec_max,
-                    service = excluded.service, licence = excluded.licence, citation = excluded.citation
+                    footprint = excluded.footprint, moving = excluded.moving, service = excluded.service,
+                    licence = excluded.licence, citation = excluded.citation
                 WHERE (c.*) IS DISTINCT FROM (excluded.*)
             """),
             definition.model_dump(exclude={"columns"}),
