@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from vascodb.bulk import advisory_lock, loading, staged
+from vascodb.bulk import advisory_lock, loading
 from vascodb.db import Database
 from vascodb.errors import InputError
-from vascodb.ids import canonical_json, content_id, file_sha256
+from vascodb.ids import content_id, file_sha256
 from vascodb.loaders.regions import Region
 from vascodb.loaders.registry import CatalogDefinition
+from vascodb.loaders.store import LookupRecord, add_coverage, finish_load, merge_sources, record_lookup
 from vascodb.loaders.tables import read_sources
-from vascodb.plates.footprint import multirange
 
 __all__ = ["ReferenceLoad", "load_reference"]
 
@@ -88,15 +87,23 @@ def load_reference(
         if connection.scalar(text("SELECT 1 FROM ref.lookup WHERE lookup_id = :id"), {"id": lookup_id}):
             return ReferenceLoad(definition.name, table.num_rows, 0, _square_degrees(moc.sky_fraction))
         _refuse_changed_file(connection, definition.name, path, sha256, table.num_rows)
-        rows_new = _merge(database, connection, definition.name, table, path)
-        _record_lookup(connection, lookup_id, definition.name, path, region, table.num_rows, sha256)
-        connection.execute(
-            text("SELECT ref.add_coverage(:catalog, :lookup_id, CAST(:ranges AS int8multirange))"),
-            {"catalog": definition.name, "lookup_id": lookup_id, "ranges": multirange(moc)},
+        rows_new = merge_sources(database, connection, definition.name, table, path)
+        record_lookup(
+            connection,
+            LookupRecord(
+                lookup_id=lookup_id,
+                catalog=definition.name,
+                kind="file",
+                endpoint=path.name,
+                region=region.description,
+                parameters={"region": region.description},
+                complete=True,
+                rows_in=table.num_rows,
+                response_sha256=sha256,
+            ),
         )
-    with database.autocommit() as connection:
-        connection.execute(text(f'VACUUM (FREEZE, ANALYZE) ref."{definition.name}"'))
-        connection.execute(text("VACUUM (ANALYZE) ref.coverage"))
+        add_coverage(connection, definition.name, lookup_id, moc)
+    finish_load(database, definition.name)
     return ReferenceLoad(definition.name, table.num_rows, rows_new, _square_degrees(moc.sky_fraction))
 
 
@@ -119,63 +126,3 @@ def _refuse_changed_file(connection: Connection, catalog: str, path: Path, sha25
             f"{path}: a file of this name with other content is loaded already ({earlier.rows_in} rows, sha256 "
             f"{earlier.response_sha256[:12]}; this one has {n_rows} rows, {sha256[:12]}); give it another name"
         )
-
-
-def _merge(database: Database, connection: Connection, catalog: str, table: pa.Table, path: Path) -> int:
-    """Add the rows that are new, in the order of the sky index; refuse rows that contradict stored ones."""
-    with staged(database, connection, table, catalog) as staging:
-        conflict = connection.execute(
-            text(f"""
-                SELECT min(r.source_id) AS example, count(*) AS n
-                FROM {staging} AS s
-                JOIN ref."{catalog}" AS r USING (source_id)
-                WHERE (s.ra, s.dec, s.epoch_jyear, s.pmra_masyr, s.pmdec_masyr, s.mag)
-                    IS DISTINCT FROM (r.ra, r.dec, r.epoch_jyear, r.pmra_masyr, r.pmdec_masyr, r.mag)
-            """)
-        ).one()
-        if conflict.n:
-            raise InputError(
-                f"{path}: {conflict.n} sources are stored in {catalog} with other values, such as {conflict.example}"
-            )
-        return connection.execute(
-            text(f"""
-                INSERT INTO ref."{catalog}" (
-                    source_id, ra, dec, ra_j1954, dec_j1954, epoch_jyear, pmra_masyr, pmdec_masyr, mag, designation
-                )
-                SELECT
-                    s.source_id, s.ra, s.dec, p.ra_deg, p.dec_deg, s.epoch_jyear, s.pmra_masyr, s.pmdec_masyr, s.mag,
-                    s.designation
-                FROM {staging} AS s
-                CROSS JOIN LATERAL sky.propagate(
-                    s.ra, s.dec, s.pmra_masyr, s.pmdec_masyr, 1954.0 - s.epoch_jyear
-                ) AS p
-                ORDER BY q3c_ang2ipix(p.ra_deg, p.dec_deg)
-                ON CONFLICT (source_id) DO NOTHING
-            """)
-        ).rowcount
-
-
-def _record_lookup(
-    connection: Connection, lookup_id: int, catalog: str, path: Path, region: Region, n_rows: int, sha256: str
-) -> None:
-    connection.execute(
-        text("""
-            INSERT INTO ref.lookup (
-                lookup_id, catalog, kind, endpoint, parameters, region, status, rows_in, rows_kept, rows_rejected,
-                overflow, complete, response_sha256
-            )
-            VALUES (
-                :lookup_id, :catalog, 'file', :endpoint, :parameters, :region, 'ok', :n_rows, :n_rows, 0,
-                false, true, :sha256
-            )
-        """),
-        {
-            "lookup_id": lookup_id,
-            "catalog": catalog,
-            "endpoint": path.name,
-            "parameters": canonical_json({"region": region.description}),
-            "region": region.description,
-            "n_rows": n_rows,
-            "sha256": sha256,
-        },
-    )
