@@ -1,0 +1,1 @@
+"""The one way to ask an outside service: timeouts, retries, mirrors, checks, and evidence of every answer."""

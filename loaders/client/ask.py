@@ -1,0 +1,155 @@
+"""Ask a service until it answers: mirrors in turn, pauses between attempts, and a record of how it went."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import stamina
+
+from vascodb.loaders.client.failure import Cause, LookupFailure
+from vascodb.loaders.client.limits import Limiter
+from vascodb.loaders.client.services import ServiceSettings
+from vascodb.loaders.client.session import EvidenceSession
+
+__all__ = ["Reply", "ServiceClient"]
+
+T = TypeVar("T")
+_LONGEST_WISH_S = 600.0
+"""Services that want to be left alone for longer are given up for this time."""
+
+
+@dataclass(frozen=True)
+class Reply(Generic[T]):
+    """What came of a question.
+
+    Parameters
+    ----------
+    answer : object or None
+        What the question returned; none if it failed.
+    failure : `LookupFailure` or None
+        Why it failed for good.
+    endpoint : str
+        Address of the last attempt.
+    attempts : int
+        How often it was tried.
+    seconds : float
+        How long that took, pauses included.
+    http_status, response_sha256, response_bytes : int, str, int or None
+        Of the last exchange.
+    """
+
+    answer: T | None
+    failure: LookupFailure | None
+    endpoint: str
+    attempts: int
+    seconds: float
+    http_status: int | None
+    response_sha256: str | None
+    response_bytes: int | None
+
+
+class ServiceClient:
+    """Asks one service. Any number of threads may share one client.
+
+    Parameters
+    ----------
+    name : str
+        The service's name in the settings.
+    settings : `ServiceSettings`
+        Addresses, limits and manners.
+    preferred : iterable of str, optional
+        Addresses in the order in which they answered well lately; they are asked first.
+    """
+
+    def __init__(self, name: str, settings: ServiceSettings, preferred: Iterable[str] = ()) -> None:
+        self.name = name
+        self.settings = settings
+        known = [endpoint for endpoint in preferred if endpoint in settings.endpoints]
+        self._endpoints = [*known, *(e for e in settings.endpoints if e not in known)]
+        self._limiters = {e: Limiter(settings.per_second, settings.connections) for e in settings.endpoints}
+        self._lock = threading.Lock()
+        self.outcomes: list[tuple[str, Cause | None]] = []
+        """Each attempt's address and how it ended (none: well), oldest first; for ``ref.endpoint``."""
+
+    def ask(self, question: Callable[[EvidenceSession, str], T], attempts: int | None = None) -> Reply[T]:
+        """Put a question until it is answered, or until it is clear that it will not be.
+
+        Parameters
+        ----------
+        question : callable
+            Takes a session and an address; asks, checks and parses. It raises `LookupFailure`
+            for anything but a whole, sound answer.
+        attempts : int, optional
+            Instead of the settings' number.
+
+        Returns
+        -------
+        `Reply`
+            Never raises for a failed look-up.
+        """
+        started = time.monotonic()
+        tried: list[str] = []
+        last: EvidenceSession | None = None
+        failure: LookupFailure | None = None
+        answer: T | None = None
+        try:
+            for attempt in stamina.retry_context(
+                on=self._pause_s,
+                attempts=attempts or max(self.settings.attempts, len(self._endpoints)),
+                timeout=None,
+                wait_initial=self.settings.backoff_s,
+                wait_max=self.settings.max_backoff_s,
+                wait_jitter=self.settings.backoff_s,
+            ):
+                with attempt:
+                    endpoint = self._first_endpoint()
+                    tried.append(endpoint)
+                    with EvidenceSession(self.settings, self._limiters[endpoint]) as last:
+                        answer = self._put(question, last, endpoint)
+        except LookupFailure as final:
+            failure = final
+        exchange = last.last if last is not None and last.exchanges else None
+        return Reply(
+            answer=answer,
+            failure=failure,
+            endpoint=tried[-1],
+            attempts=len(tried),
+            seconds=time.monotonic() - started,
+            http_status=exchange.http_status if exchange else None,
+            response_sha256=exchange.body_sha256 if exchange else None,
+            response_bytes=exchange.n_bytes if exchange else None,
+        )
+
+    def _put(self, question: Callable[[EvidenceSession, str], T], session: EvidenceSession, endpoint: str) -> T:
+        try:
+            answer = question(session, endpoint)
+        except LookupFailure as failure:
+            if failure.retry_after_s:
+                self._limiters[endpoint].pause(min(failure.retry_after_s, _LONGEST_WISH_S))
+            with self._lock:
+                self.outcomes.append((endpoint, failure.cause))
+                if failure.cause.is_worth_retrying and len(self._endpoints) > 1 and self._endpoints[0] == endpoint:
+                    self._endpoints.append(self._endpoints.pop(0))
+            raise
+        with self._lock:
+            self.outcomes.append((endpoint, None))
+            self._endpoints.remove(endpoint)
+            self._endpoints.insert(0, endpoint)
+        return answer
+
+    def _first_endpoint(self) -> str:
+        """The mirror that answered last; a failure moves it to the end of the list."""
+        with self._lock:
+            return self._endpoints[0]
+
+    def _pause_s(self, error: Exception) -> bool | float:
+        """Whether to try again, and when if the service said so."""
+        if not isinstance(error, LookupFailure) or not error.cause.is_worth_retrying:
+            return False
+        if error.cause is Cause.HTTP_ERROR:
+            return len(self._endpoints) > 1
+        if error.retry_after_s is not None and len(self._endpoints) == 1:
+            return min(error.retry_after_s, _LONGEST_WISH_S)
+        return True
