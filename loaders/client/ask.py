@@ -70,8 +70,7 @@ class ServiceClient:
         self._endpoints = [*known, *(e for e in settings.endpoints if e not in known)]
         self._limiters = {e: Limiter(settings.per_second, settings.connections) for e in settings.endpoints}
         self._lock = threading.Lock()
-        self.outcomes: list[tuple[str, Cause | None]] = []
-        """Each attempt's address and how it ended (none: well), oldest first; for ``ref.endpoint``."""
+        self._outcomes: list[tuple[str, Cause | None]] = []
 
     def ask(self, question: Callable[[EvidenceSession, str], T], attempts: int | None = None) -> Reply[T]:
         """Put a question until it is answered, or until it is clear that it will not be.
@@ -122,6 +121,12 @@ class ServiceClient:
             response_bytes=exchange.n_bytes if exchange else None,
         )
 
+    def take_outcomes(self) -> list[tuple[str, Cause | None]]:
+        """Each attempt's address and how it ended (none: well) since the last call, oldest first."""
+        with self._lock:
+            taken, self._outcomes = self._outcomes, []
+        return taken
+
     def _put(self, question: Callable[[EvidenceSession, str], T], session: EvidenceSession, endpoint: str) -> T:
         try:
             answer = question(session, endpoint)
@@ -129,12 +134,12 @@ class ServiceClient:
             if failure.retry_after_s:
                 self._limiters[endpoint].pause(min(failure.retry_after_s, _LONGEST_WISH_S))
             with self._lock:
-                self.outcomes.append((endpoint, failure.cause))
+                self._outcomes.append((endpoint, failure.cause))
                 if failure.cause.is_worth_retrying and len(self._endpoints) > 1 and self._endpoints[0] == endpoint:
                     self._endpoints.append(self._endpoints.pop(0))
             raise
         with self._lock:
-            self.outcomes.append((endpoint, None))
+            self._outcomes.append((endpoint, None))
             self._endpoints.remove(endpoint)
             self._endpoints.insert(0, endpoint)
         return answer
