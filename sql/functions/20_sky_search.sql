@@ -160,3 +160,20 @@ AS $$
     WHERE c.above > cell
 $$;
 COMMENT ON FUNCTION sky.covering_lookup IS 'Complete look-up that covers a HEALPix cell of order 29, if there is one';
+
+-- The newest failed look-up of a catalogue where a HEALPix cell of order 29 lies in a gap: one row or none.
+CREATE OR REPLACE FUNCTION sky.gap_at(catalog_name text, cell bigint)
+RETURNS TABLE (lookup_id bigint)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 1
+AS $$
+    SELECT g.lookup_id
+    FROM (
+        SELECT n.lookup_id, upper(n.hpx29) AS above
+        FROM ref.gap AS n
+        WHERE n.catalog = catalog_name AND lower(n.hpx29) <= cell
+        ORDER BY lower(n.hpx29) DESC
+        LIMIT 1
+    ) AS g
+    WHERE g.above > cell
+$$;
+COMMENT ON FUNCTION sky.gap_at IS 'Failed look-up that left a gap at a HEALPix cell of order 29, if there is one';

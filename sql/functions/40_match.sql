@@ -2,6 +2,170 @@
 -- counterparts are brought together by UNION and GROUP BY, and compared with what is stored by EXCEPT:
 -- not by joins, whose sizes the planner cannot know in the transaction that wrote the rows.
 
+-- Detections of an extraction that lie within the survey of a catalogue. An outline that was not fetched
+-- bounds nothing.
+CREATE OR REPLACE FUNCTION stage.in_survey(which_extraction_id bigint, catalog_name text)
+RETURNS TABLE (number integer, hpx29 bigint, inside boolean)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    limits ref.catalog;
+    -- Of the outline only what the detections meet; it may have a hundred thousand ranges.
+    outline int8multirange;
+BEGIN
+    SELECT c.* INTO limits FROM ref.catalog AS c WHERE c.catalog = catalog_name;
+    SELECT f.hpx29 * (
+        SELECT coalesce(range_agg(int8range(d.hpx29, d.hpx29 + 1)), '{}')
+        FROM vasco.detection AS d
+        WHERE d.extraction_id = which_extraction_id
+    )
+    INTO outline
+    FROM ref.footprint AS f
+    WHERE f.catalog = catalog_name;
+
+    RETURN QUERY
+    SELECT d.number, d.hpx29,
+        d.dec BETWEEN limits.dec_min AND limits.dec_max
+        AND (
+            outline IS NULL
+            OR d.hpx29 IN (SELECT generate_series(lower(r), upper(r) - 1) FROM unnest(outline) AS r)
+        )
+    FROM vasco.detection AS d
+    WHERE d.extraction_id = which_extraction_id;
+END
+$$;
+COMMENT ON FUNCTION stage.in_survey IS 'Detections of an extraction, and whether a catalogue''s survey reaches them';
+
+-- What a catalogue of stars and galaxies says of each detection of an extraction. Where the survey does not
+-- reach, an empty answer means nothing.
+CREATE OR REPLACE FUNCTION stage.look_fixed(which_extraction_id bigint, catalog_name text)
+RETURNS TABLE (
+    number integer, state vasco.look_state, source_id bigint, sep_arcsec double precision, n_within integer,
+    lookup_id bigint, reason text
+)
+LANGUAGE sql STABLE
+AS $$
+    WITH known AS (
+        SELECT n.number, n.source_id, n.sep_arcsec, n.n_within, NULL::bigint AS lookup_id, NULL::bigint AS gap_id, true AS inside
+        FROM ref.catalog AS c
+        CROSS JOIN LATERAL sky.nearest_at_epoch(which_extraction_id, c.catalog, c.match_radius_arcsec) AS n
+        WHERE c.catalog = catalog_name
+        UNION ALL
+        SELECT d.number, NULL, NULL, 0, l.lookup_id, g.lookup_id, d.inside
+        FROM stage.in_survey(which_extraction_id, catalog_name) AS d
+        LEFT JOIN LATERAL sky.covering_lookup(catalog_name, d.hpx29) AS l ON true
+        LEFT JOIN LATERAL sky.gap_at(catalog_name, d.hpx29) AS g ON true
+    ),
+    look AS (
+        SELECT
+            k.number, max(k.source_id) AS source_id, max(k.sep_arcsec) AS sep_arcsec, max(k.n_within) AS n_within,
+            max(k.lookup_id) AS lookup_id, max(k.gap_id) AS gap_id, bool_and(k.inside) AS inside
+        FROM known AS k
+        GROUP BY k.number
+    ),
+    judged AS (
+        SELECT l.*,
+            CASE
+                WHEN l.source_id IS NOT NULL THEN 'matched'
+                WHEN NOT l.inside THEN 'not_covered'
+                WHEN l.lookup_id IS NOT NULL THEN 'clear'
+                WHEN l.gap_id IS NOT NULL THEN 'unknown'
+                ELSE 'not_covered'
+            END::vasco.look_state AS state
+        FROM look AS l
+    )
+    SELECT
+        j.number, j.state, j.source_id, j.sep_arcsec, j.n_within,
+        CASE WHEN j.inside THEN j.lookup_id END,
+        CASE
+            WHEN j.state = 'unknown' THEN ref.failure_text(j.gap_id)
+            WHEN j.state = 'not_covered' AND NOT j.inside THEN 'outside the survey'
+        END
+    FROM judged AS j
+$$;
+COMMENT ON FUNCTION stage.look_fixed IS 'What a catalogue of fixed sources says of each detection of an extraction';
+
+-- What a catalogue of moving objects says of each detection: only look-ups for this very image count. Where
+-- several contain a detection, the newest is named.
+CREATE OR REPLACE FUNCTION stage.look_moving(which_extraction_id bigint, catalog_name text)
+RETURNS TABLE (
+    number integer, state vasco.look_state, source_id bigint, sep_arcsec double precision, n_within integer,
+    lookup_id bigint, reason text
+)
+LANGUAGE sql STABLE
+AS $$
+    WITH cone AS MATERIALIZED (
+        SELECT
+            m.lookup_id, m.complete, m.ra, m.dec,
+            m.radius_deg * 3600 - CASE WHEN m.complete THEN c.coverage_margin_arcsec ELSE 0 END AS radius_arcsec,
+            row_number() OVER (ORDER BY l.asked_at, l.lookup_id) AS age_rank
+        FROM vasco.extraction AS e
+        JOIN ref.moving_look AS m USING (image_id)
+        JOIN ref.lookup AS l ON l.lookup_id = m.lookup_id
+        JOIN ref.catalog AS c ON c.catalog = m.catalog
+        WHERE e.extraction_id = which_extraction_id AND m.catalog = catalog_name
+    ),
+    known AS (
+        SELECT n.number, n.source_id, n.sep_arcsec, n.n_within, NULL::bigint AS complete_rank, NULL::bigint AS failed_rank
+        FROM ref.catalog AS c
+        CROSS JOIN LATERAL sky.nearest_trail(which_extraction_id, c.catalog, c.match_radius_arcsec) AS n
+        WHERE c.catalog = catalog_name
+        UNION ALL
+        SELECT d.number, NULL, NULL, 0, r.complete_rank, r.failed_rank
+        FROM vasco.detection AS d
+        CROSS JOIN LATERAL (
+            SELECT
+                max(c.age_rank) FILTER (WHERE c.complete) AS complete_rank,
+                max(c.age_rank) FILTER (WHERE NOT c.complete) AS failed_rank
+            FROM cone AS c
+            WHERE sky.separation_arcsec(d.ra, d.dec, c.ra, c.dec) <= c.radius_arcsec
+        ) AS r
+        WHERE d.extraction_id = which_extraction_id
+    ),
+    look AS (
+        SELECT
+            k.number, max(k.source_id) AS source_id, max(k.sep_arcsec) AS sep_arcsec, max(k.n_within) AS n_within,
+            max(k.complete_rank) AS complete_rank, max(k.failed_rank) AS failed_rank
+        FROM known AS k
+        GROUP BY k.number
+    ),
+    judged AS (
+        SELECT l.*,
+            CASE
+                WHEN l.source_id IS NOT NULL THEN 'matched'
+                WHEN l.complete_rank IS NOT NULL THEN 'clear'
+                WHEN l.failed_rank IS NOT NULL THEN 'unknown'
+                ELSE 'not_covered'
+            END::vasco.look_state AS state
+        FROM look AS l
+    )
+    SELECT
+        j.number, j.state, j.source_id, j.sep_arcsec, j.n_within,
+        (SELECT c.lookup_id FROM cone AS c WHERE c.age_rank = j.complete_rank),
+        CASE WHEN j.state = 'unknown' THEN (
+            SELECT ref.failure_text(c.lookup_id) FROM cone AS c WHERE c.age_rank = j.failed_rank
+        ) END
+    FROM judged AS j
+$$;
+COMMENT ON FUNCTION stage.look_moving IS 'What a catalogue of moving objects says of each detection of an extraction';
+
+CREATE OR REPLACE FUNCTION stage.look(which_extraction_id bigint, catalog_name text)
+RETURNS TABLE (
+    number integer, state vasco.look_state, source_id bigint, sep_arcsec double precision, n_within integer,
+    lookup_id bigint, reason text
+)
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF (SELECT c.moving FROM ref.catalog AS c WHERE c.catalog = catalog_name) THEN
+        RETURN QUERY SELECT m.* FROM stage.look_moving(which_extraction_id, catalog_name) AS m;
+    ELSE
+        RETURN QUERY SELECT f.* FROM stage.look_fixed(which_extraction_id, catalog_name) AS f;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION stage.look IS 'What a catalogue says of each detection of an extraction';
+
 CREATE OR REPLACE FUNCTION stage.match(which_extraction_id bigint, catalog_name text)
 RETURNS TABLE (matched bigint, clear bigint, unknown bigint, not_covered bigint, written bigint)
 LANGUAGE plpgsql
@@ -9,37 +173,14 @@ AS $$
 DECLARE
     n_written bigint;
 BEGIN
-    WITH known AS (
-        SELECT n.number, n.source_id, n.sep_arcsec, n.n_within, NULL::bigint AS lookup_id
-        FROM ref.catalog AS c
-        CROSS JOIN LATERAL sky.nearest_at_epoch(which_extraction_id, c.catalog, c.match_radius_arcsec) AS n
-        WHERE c.catalog = catalog_name
-        UNION ALL
-        SELECT d.number, NULL, NULL, 0, l.lookup_id
-        FROM vasco.detection AS d
-        LEFT JOIN LATERAL sky.covering_lookup(catalog_name, d.hpx29) AS l ON true
-        WHERE d.extraction_id = which_extraction_id
-    ),
-    look AS (
-        SELECT
-            k.number, max(k.source_id) AS source_id, max(k.sep_arcsec) AS sep_arcsec, max(k.n_within) AS n_within,
-            max(k.lookup_id) AS lookup_id
-        FROM known AS k
-        GROUP BY k.number
-    ),
-    merged AS (
+    WITH merged AS (
         INSERT INTO vasco.match (
             extraction_id, number, catalog, state, source_id, sep_arcsec, n_within, lookup_id, lookup_complete, reason
         )
         SELECT
-            which_extraction_id, l.number, catalog_name,
-            CASE
-                WHEN l.source_id IS NOT NULL THEN 'matched'
-                WHEN l.lookup_id IS NOT NULL THEN 'clear'
-                ELSE 'not_covered'
-            END::vasco.look_state,
-            l.source_id, l.sep_arcsec, l.n_within, l.lookup_id, CASE WHEN l.lookup_id IS NOT NULL THEN true END, NULL
-        FROM look AS l
+            which_extraction_id, l.number, catalog_name, l.state, l.source_id, l.sep_arcsec, l.n_within, l.lookup_id,
+            CASE WHEN l.lookup_id IS NOT NULL THEN true END, l.reason
+        FROM stage.look(which_extraction_id, catalog_name) AS l
         EXCEPT
         SELECT
             m.extraction_id, m.number, m.catalog, m.state, m.source_id, m.sep_arcsec, m.n_within, m.lookup_id,
@@ -68,6 +209,39 @@ END
 $$;
 COMMENT ON FUNCTION stage.match IS
     'Match an extraction against a catalogue at the plate''s epoch and store it; returns the states and the rows written';
+
+-- Catalogues to match an extraction against: those of the families asked for, loaded or not, and every other
+-- that knows anything, so that its word can be read beside theirs.
+CREATE OR REPLACE FUNCTION stage.catalogs_to_match(which_extraction_id bigint, families text[])
+RETURNS TABLE (catalog text)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    known ref.catalog;
+    wanted boolean;
+BEGIN
+    FOR known IN SELECT c.* FROM ref.catalog AS c ORDER BY c.catalog LOOP
+        wanted := known.family = ANY (families)
+            OR EXISTS (SELECT 1 FROM ref.coverage AS g WHERE g.catalog = known.catalog)
+            OR EXISTS (SELECT 1 FROM ref.gap AS g WHERE g.catalog = known.catalog)
+            OR EXISTS (
+                SELECT 1
+                FROM vasco.extraction AS e
+                JOIN ref.moving_look AS m USING (image_id)
+                WHERE e.extraction_id = which_extraction_id AND m.catalog = known.catalog
+            );
+        IF NOT wanted THEN
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM ref.%I)', known.catalog) INTO wanted;
+        END IF;
+        IF wanted THEN
+            catalog := known.catalog;
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION stage.catalogs_to_match IS
+    'Catalogues to match an extraction against: of the required families, and every other that holds anything';
 
 -- What a family of catalogues (Gaia EDR3 and DR3, say) says of a detection: a counterpart in any of
 -- them is a counterpart; otherwise a failed look-up in any leaves it unknown unless another covers it.

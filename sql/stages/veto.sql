@@ -19,7 +19,9 @@ AS $$
         CASE s.state
             WHEN 'matched' THEN format('%s source at %s arcsec', s.catalog, round(s.sep_arcsec::numeric, 3))
             WHEN 'unknown' THEN s.reason
-            WHEN 'not_covered' THEN format('no complete %s look-up covers the position', params ->> 'family')
+            WHEN 'not_covered' THEN coalesce(
+                s.catalog || ': ' || s.reason, format('no complete %s look-up covers the position', params ->> 'family')
+            )
         END,
         CASE WHEN s.state = 'clear' THEN s.lookup_id END
     FROM stage.input(which_run_id, stage_name, extraction_ids) AS d

@@ -142,10 +142,10 @@ class _Ingest:
         return extraction_id
 
     def match(self, extraction_id: int) -> None:
-        """Match against every registered catalogue of the families that the profile asks for."""
+        """Match against the catalogues of the families that the profile asks for, and all others that hold anything."""
         catalogs = self.connection.scalars(
-            text("SELECT catalog FROM ref.catalog WHERE family = ANY (:families) ORDER BY catalog"),
-            {"families": self.profile.families},
+            text("SELECT catalog FROM stage.catalogs_to_match(:extraction_id, :families)"),
+            {"extraction_id": extraction_id, "families": self.profile.families},
         ).all()
         with self._timed("match"):
             for catalog in catalogs:

@@ -1,0 +1,121 @@
+-- Moving objects, which leave trails: while a plate was exposed, an object went some way about the position
+-- predicted for the time that was asked for.
+
+-- Distance of a position from a trail, on the plane tangent to the sphere at the trail's middle. Differences
+-- are taken before products, so that it is exact for the smallest distances, the poles included. Only for
+-- positions within some degrees.
+CREATE OR REPLACE FUNCTION sky.trail_separation(
+    at_ra_deg double precision, at_dec_deg double precision, middle_ra_deg double precision, middle_dec_deg double precision,
+    half_ra_arcsec double precision, half_dec_arcsec double precision
+)
+RETURNS TABLE (sep_arcsec double precision)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
+AS $$
+    SELECT 206264.80624709636 * sqrt((p.xi - f.t * p.x) ^ 2 + (p.eta - f.t * p.y) ^ 2)
+    FROM (
+        SELECT
+            cosd(at_dec_deg) * sind(at_ra_deg - middle_ra_deg) / c.cos_distance AS xi,
+            (
+                sind(at_dec_deg - middle_dec_deg)
+                + 2 * sind(middle_dec_deg) * cosd(at_dec_deg) * sind((at_ra_deg - middle_ra_deg) / 2) ^ 2
+            ) / c.cos_distance AS eta,
+            radians(half_ra_arcsec / 3600) AS x, radians(half_dec_arcsec / 3600) AS y
+        FROM (
+            SELECT nullif(
+                sind(middle_dec_deg) * sind(at_dec_deg)
+                + cosd(middle_dec_deg) * cosd(at_dec_deg) * cosd(at_ra_deg - middle_ra_deg), 0
+            ) AS cos_distance
+            OFFSET 0
+        ) AS c
+        OFFSET 0
+    ) AS p
+    CROSS JOIN LATERAL (
+        -- The part of the half trail, from -1 to 1, that is nearest.
+        SELECT CASE WHEN p.x = 0 AND p.y = 0 THEN 0
+            ELSE greatest(-1, least(1, (p.xi * p.x + p.eta * p.y) / (p.x * p.x + p.y * p.y))) END AS t
+        OFFSET 0
+    ) AS f
+$$;
+COMMENT ON FUNCTION sky.trail_separation IS 'Distance of a position from a trail, given its middle and half its length on the sky, in arcsec';
+
+-- The trails predicted over an image. An exposure of unknown length is taken for one of an hour, longer than
+-- any of the survey's: rather a trail too long than an asteroid for a vanished star.
+CREATE OR REPLACE FUNCTION sky.trails(which_image_id bigint, catalog_name text)
+RETURNS TABLE (
+    lookup_id bigint, source_id bigint, name text, number integer, class text, mag real, error_arcsec real,
+    ra_deg double precision, dec_deg double precision, half_ra_arcsec double precision, half_dec_arcsec double precision
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT
+        o.lookup_id, o.source_id, o.name, o.number, o.class, o.mag, o.error_arcsec, o.ra, o.dec,
+        coalesce(o.rate_ra_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0,
+        coalesce(o.rate_dec_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0
+    FROM plate.image AS i
+    JOIN ref.moving_look AS l USING (image_id)
+    CROSS JOIN LATERAL (SELECT m.* FROM ref.moving_object AS m WHERE m.lookup_id = l.lookup_id OFFSET 0) AS o
+    WHERE i.image_id = which_image_id AND l.catalog = catalog_name
+$$;
+COMMENT ON FUNCTION sky.trails IS 'Trails that moving objects left on an image during its exposure, as predicted';
+
+-- Moving objects whose trail is within a radius of a position; of two predictions for one object the nearer.
+CREATE OR REPLACE FUNCTION sky.moving_near(
+    which_image_id bigint, catalog_name text, at_ra_deg double precision, at_dec_deg double precision,
+    radius_arcsec double precision
+)
+RETURNS TABLE (
+    source_id bigint, name text, number integer, class text, mag real, error_arcsec real,
+    ra_deg double precision, dec_deg double precision, trail_arcsec double precision,
+    sep_arcsec double precision, sep_middle_arcsec double precision, lookup_id bigint
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT n.*
+    FROM (
+        SELECT DISTINCT ON (t.source_id)
+            t.source_id, t.name, t.number, t.class, t.mag, t.error_arcsec, t.ra_deg, t.dec_deg,
+            2 * sqrt(t.half_ra_arcsec ^ 2 + t.half_dec_arcsec ^ 2) AS trail_arcsec, s.sep_arcsec,
+            sky.separation_arcsec(at_ra_deg, at_dec_deg, t.ra_deg, t.dec_deg) AS sep_middle_arcsec, t.lookup_id
+        FROM sky.trails(which_image_id, catalog_name) AS t
+        CROSS JOIN LATERAL sky.trail_separation(
+            at_ra_deg, at_dec_deg, t.ra_deg, t.dec_deg, t.half_ra_arcsec, t.half_dec_arcsec
+        ) AS s
+        WHERE sky.separation_arcsec(at_ra_deg, at_dec_deg, t.ra_deg, t.dec_deg)
+            <= radius_arcsec + sqrt(t.half_ra_arcsec ^ 2 + t.half_dec_arcsec ^ 2) + 0.001
+        AND s.sep_arcsec <= radius_arcsec
+        ORDER BY t.source_id, s.sep_arcsec, t.lookup_id
+    ) AS n
+    ORDER BY n.sep_arcsec, n.source_id
+$$;
+COMMENT ON FUNCTION sky.moving_near IS 'Moving objects whose trail on an image is within a radius of a position, nearest first';
+
+-- The nearest trail of every detection of an extraction, within a radius: one row per detection that has one.
+CREATE OR REPLACE FUNCTION sky.nearest_trail(which_extraction_id bigint, catalog_name text, radius_arcsec double precision)
+RETURNS TABLE (number integer, source_id bigint, sep_arcsec double precision, n_within integer)
+LANGUAGE sql STABLE
+AS $$
+    -- The nearer of two predictions for one object, then the nearest of the objects.
+    SELECT DISTINCT ON (o.number) o.number, o.source_id, o.sep_arcsec, (count(*) OVER (PARTITION BY o.number))::integer
+    FROM (
+        SELECT d.number, t.source_id, min(s.sep_arcsec) AS sep_arcsec
+        FROM vasco.extraction AS e
+        CROSS JOIN LATERAL sky.trails(e.image_id, catalog_name) AS t
+        CROSS JOIN LATERAL (
+            SELECT a.extraction_id, a.number, a.ra, a.dec
+            FROM vasco.detection AS a
+            WHERE q3c_join(
+                t.ra_deg, t.dec_deg, a.ra, a.dec,
+                (radius_arcsec + sqrt(t.half_ra_arcsec ^ 2 + t.half_dec_arcsec ^ 2) + 0.001) / 3600
+            )
+            OFFSET 0
+        ) AS d
+        CROSS JOIN LATERAL sky.trail_separation(
+            d.ra, d.dec, t.ra_deg, t.dec_deg, t.half_ra_arcsec, t.half_dec_arcsec
+        ) AS s
+        WHERE e.extraction_id = which_extraction_id AND d.extraction_id = which_extraction_id
+        AND s.sep_arcsec <= radius_arcsec
+        GROUP BY d.number, t.source_id
+    ) AS o
+    ORDER BY o.number, o.sep_arcsec, o.source_id
+$$;
+COMMENT ON FUNCTION sky.nearest_trail IS 'Nearest trail of a moving object per detection of an extraction, within a radius';
