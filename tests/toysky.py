@@ -144,6 +144,72 @@ class ToySky:
             )
         return identity
 
+    def catalog(self, name: str, family: str = "toy", **columns: Any) -> str:
+        """A catalogue of one's own: 5 arcsec match radius, a rim of 60, the whole sky; returns its name."""
+        values = {
+            "title": name, "epoch_jyear": 2000.0, "has_pm": False, "match_radius_arcsec": 5.0,
+            "coverage_margin_arcsec": 60.0, "mag_band": "V", "depth_mag": 20.0, "service": "toy", "licence": "toy",
+            "citation": "toy",
+        } | columns  # fmt: skip
+        self.execute(
+            f"INSERT INTO ref.catalog (catalog, family, {', '.join(values)}) "
+            f"VALUES (:name, :family, {', '.join(f':{column}' for column in values)})",
+            name=name, family=family, **values,
+        )  # fmt: skip
+        self.execute("SELECT ref.create_source_table(:name)", name=name)
+        return name
+
+    def service_lookup(self, catalog: str, kind: str = "area", complete: bool = True, **columns: Any) -> int:
+        """A look-up of a service, beside a canary of its own where it is complete; without coverage."""
+        values = {
+            "kind": kind, "endpoint": "http://toy", "service": "toy", "region": "toy", "parameters": "{}",
+            "status": "ok", "rows_in": 1, "rows_kept": 1, "rows_rejected": 0, "overflow": False, "complete": complete,
+            "response_sha256": "toy",
+        }  # fmt: skip
+        if not complete:
+            values |= {"status": "failed", "cause": "timeout", "error": "no answer in 60 s", "response_sha256": None}
+        elif kind in ("area", "list", "moving"):
+            values["canary_id"] = self.service_lookup(catalog, "canary")
+        values |= {"lookup_id": next(self._ids), "catalog": catalog} | columns
+        self.execute(
+            f"INSERT INTO ref.lookup ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})", **values
+        )
+        return int(values["lookup_id"])
+
+    def gap(self, catalog: str, moc: MOC | None = None, **columns: Any) -> int:
+        """A look-up that failed for a MOC (the whole sky by default)."""
+        identity = self.service_lookup(catalog, complete=False, **columns)
+        self.execute(
+            "SELECT ref.add_gap(:c, :id, CAST(:r AS int8multirange))",
+            c=catalog, id=identity, r=f"{{[0,{12 * 4**29})}}" if moc is None else multirange(moc),
+        )  # fmt: skip
+        return identity
+
+    def moving_look(
+        self,
+        catalog: str,
+        image_id: int,
+        ra: float,
+        dec: float,
+        radius_deg: float,
+        objects: Sequence[Mapping[str, Any]] = (),
+        complete: bool = True,
+        **columns: Any,
+    ) -> int:
+        """A look-up for moving objects over an image; objects have ra, dec and any other column, numbered from 1."""
+        identity = self.service_lookup(catalog, "moving", complete, **columns)
+        self.execute(
+            "INSERT INTO ref.moving_look VALUES (:id, :catalog, :image, :complete, :ra, :dec, :radius, 2434000.5, '675')",
+            id=identity, catalog=catalog, image=image_id, complete=complete, ra=ra, dec=dec, radius=radius_deg,
+        )  # fmt: skip
+        for number, entry in enumerate(objects, start=1):
+            row = {"lookup_id": identity, "source_id": number, "name": f"object {number}"} | dict(entry)
+            self.execute(
+                f"INSERT INTO ref.moving_object ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})",
+                **row,
+            )
+        return identity
+
     def match(self, extraction_id: int, catalog: str) -> Mapping[str, int]:
         """Match, as the pipeline does; returns the number of detections by state, and of rows written."""
         result = self.execute("SELECT * FROM stage.match(:id, :catalog)", id=extraction_id, catalog=catalog)

@@ -186,9 +186,10 @@ def test_a_lookup_that_was_cut_off_or_failed_cannot_be_complete(toy, fault: dict
 
 
 def test_a_failed_lookup_says_why(toy) -> None:
-    failed = INSERT_LOOKUP.replace("true, :sha", "false, :sha")
-    refuse(toy, failed, **GOOD_LOOKUP | {"status": "failed"})
-    toy.execute(failed, **GOOD_LOOKUP | {"status": "failed", "error": "timed out"})
+    failed = INSERT_LOOKUP.replace("true, :sha", "false, :sha, :cause").replace("sha256\n)", "sha256, cause\n)")
+    for reasons in ({}, {"error": "timed out"}, {"cause": "timeout"}):
+        refuse(toy, failed, **GOOD_LOOKUP | {"status": "failed", "cause": None} | reasons)
+    toy.execute(failed, **GOOD_LOOKUP | {"status": "failed", "error": "timed out", "cause": "timeout"})
 
 
 def test_a_pass_stands_on_a_value_or_a_lookup_and_everything_else_on_a_reason(toy) -> None:
