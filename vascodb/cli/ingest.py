@@ -36,6 +36,13 @@ SOME_UNKNOWN = 3
 @click.option(
     "--profile", "profile_name", default="default", show_default=True, metavar="NAME", help="Profile to judge by."
 )
+@click.option(
+    "--require",
+    "families",
+    multiple=True,
+    metavar="FAMILY",
+    help="Family of catalogues that must leave a candidate clear, beside the profile's own; may be repeated.",
+)
 @click.option("--full-pass2", is_flag=True, help="Measure every detection against the PSF, not only what needs it.")
 @click.option(
     "--format",
@@ -53,6 +60,7 @@ def ingest_tile(
     dec: float | None,
     size: float,
     profile_name: str,
+    families: tuple[str, ...],
     full_pass2: bool,
     kind: str,
     progress: bool | None,
@@ -61,9 +69,9 @@ def ingest_tile(
 
     It is extracted and matched; what has no counterpart is measured against the PSF and judged. All of it is one
     transaction; the same image again does only what is missing. TILE_ID names the tile where the image's own centre
-    should not.
+    should not. With --require FAMILY (gaia, ps1, usnob, …) the run is one of its own, such as default+ps1.
     """
-    profile = load_profile(profile_name)
+    profile = load_profile(profile_name).requiring(families)
     if path is None:
         what = tile_id or (f"the {size:g} arcmin about {ra}, {dec}" if ra is not None and dec is not None else None)
         if what is None:

@@ -1,12 +1,14 @@
 """Profiles: named, ordered lists of stages with their parameters, one TOML file each."""
 
 import tomllib
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vascodb.errors import InputError
+from vascodb.loaders.registry import catalogs
 
 __all__ = ["Profile", "StageDefinition", "load_profile", "profile_names"]
 
@@ -28,7 +30,7 @@ class StageDefinition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    stage: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    stage: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
     function: str = Field(default="", pattern=r"^[a-z0-9_]*$")
     step: int = Field(gt=0)
     parameters: dict[str, Any] = {}
@@ -81,6 +83,42 @@ class Profile(BaseModel):
     def gates(self) -> list[str]:
         """Names of the stages that judge measured values."""
         return [s.stage for s in self.stages if s.function_name != "veto"]
+
+    def requiring(self, families: Iterable[str]) -> "Profile":
+        """This profile with a veto at its first step for each of some more families of catalogues.
+
+        Parameters
+        ----------
+        families : iterable of str
+            What the profile requires already changes nothing.
+
+        Returns
+        -------
+        `Profile`
+            Named after both, such as ``default+ps1+usnob``, whatever the order they are given in.
+
+        Raises
+        ------
+        InputError
+            If no registered catalogue is of that family; the message lists those there are.
+        """
+        known = {definition.family for definition in catalogs().values()}
+        more = sorted(set(families) - set(self.families))
+        if strange := [family for family in more if family not in known]:
+            raise InputError(f"unknown family of catalogues {strange[0]!r}; there are: {', '.join(sorted(known))}")
+        first = min(stage.step for stage in self.stages)
+        vetoes = [
+            StageDefinition(stage=family, function="veto", step=first, parameters={"family": family}) for family in more
+        ]
+        changes = {
+            "name": "+".join([self.name, *more]),
+            "stages": (
+                *(s for s in self.stages if s.step == first),
+                *vetoes,
+                *(s for s in self.stages if s.step > first),
+            ),
+        }
+        return Profile.model_validate(self.model_dump() | changes)
 
 
 def profile_names() -> list[str]:
