@@ -1,16 +1,29 @@
 """The registry of reference catalogues: what is known of each, and how its columns are called."""
 
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from sqlalchemy import Connection, text
 
 from vascodb.errors import InputError
 
-__all__ = ["CatalogDefinition", "catalog", "catalogs", "register_catalogs", "registry_text"]
+__all__ = [
+    "CanaryPosition",
+    "CatalogDefinition",
+    "Condition",
+    "MotionRule",
+    "SourceBinding",
+    "catalog",
+    "catalogs",
+    "register_catalogs",
+    "registry_text",
+]
+
+_NOT_STORED = {"columns", "via", "canary", "confirmed_motion", "footprint_table"}
 
 
 class ColumnNames(BaseModel):
@@ -18,7 +31,7 @@ class ColumnNames(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source_id: list[str]
+    source_id: list[str] = []
     ra: list[str]
     dec: list[str]
     pmra: list[str] = []
@@ -26,6 +39,117 @@ class ColumnNames(BaseModel):
     epoch: list[str] = []
     mag: list[str] = []
     designation: list[str] = []
+
+    @model_validator(mode="after")
+    def _something_names_the_source(self) -> Self:
+        if not self.source_id and not self.designation:
+            raise ValueError("give source_id, or designation where the catalogue has no numbers for its sources")
+        return self
+
+
+class Condition(BaseModel):
+    """A row is asked for only where this holds.
+
+    Parameters
+    ----------
+    column : str
+        Name at the service.
+    operator : str
+        One of ``>= <= > < =``.
+    value : float or str
+        What it is compared with.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    operator: Literal[">=", "<=", ">", "<", "="]
+    value: float | int | str
+
+    @classmethod
+    def parse(cls, text_of_it: str) -> "Condition":
+        """Read ``nDetections >= 2`` or ``moon_masked = '00'``."""
+        match = re.fullmatch(r"\s*(\S+)\s+(>=|<=|>|<|=)\s+(?:'([^']*)'|([-+.\deE]+))\s*", text_of_it)
+        if match is None:
+            raise ValueError(f"condition {text_of_it!r}: give a column, one of >= <= > < =, and a number or 'text'")
+        column, operator, words, number = match.groups()
+        value: float | int | str = words
+        if words is None:
+            value = int(number) if re.fullmatch(r"[-+]?\d+", number) else float(number)
+        return cls(column=column, operator=operator, value=value)  # type: ignore[arg-type]
+
+
+class SourceBinding(BaseModel):
+    """How one service publishes a catalogue.
+
+    Parameters
+    ----------
+    table : str
+        Its name of the table, such as ``I/355/gaiadr3``.
+    ra, dec : str
+        Its names of the columns whose positions it searches.
+    columns : dict of str to str
+        Every column that is asked for, with its unit; empty where it has none. The answer must have
+        all of them, in these units.
+    where : tuple of `Condition`
+        Only rows for which all of these hold are asked for.
+    access : {'any', 'list'}
+        Whether a whole area can be asked for, or only the surroundings of given positions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: str = Field(pattern=r"^[A-Za-z][\w./+-]*$")
+    ra: str
+    dec: str
+    columns: dict[str, str]
+    where: tuple[Condition, ...] = ()
+    access: Literal["any", "list"] = "any"
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _read_conditions(cls, value: Any) -> Any:
+        return tuple(Condition.parse(each) if isinstance(each, str) else each for each in value)
+
+    @model_validator(mode="after")
+    def _names_are_names(self) -> Self:
+        for name in (*self.columns, *(condition.column for condition in self.where)):
+            if not re.fullmatch(r"[\w.+*/-]+", name):
+                raise ValueError(f"{name!r} is no name of a column")
+        for name in (self.ra, self.dec):
+            if name not in self.columns:
+                raise ValueError(f"{name} is searched, so it must be among the columns")
+        return self
+
+
+class CanaryPosition(BaseModel):
+    """A circle in which the catalogue surely has a source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ra: float = Field(ge=0, lt=360)
+    dec: float = Field(ge=-90, le=90)
+    radius_arcsec: float = Field(gt=0, le=60)
+
+
+class MotionRule(BaseModel):
+    """When a catalogue's proper motions can be believed; all others are left out.
+
+    Parameters
+    ----------
+    any_of : tuple of str
+        Magnitudes of which at least one must be there.
+    at_least : dict of str to float
+        Columns and the least value of each.
+    below_masyr : float
+        Motions as fast or faster are not believed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    any_of: tuple[str, ...] = ()
+    at_least: dict[str, float] = {}
+    below_masyr: float = Field(gt=0)
 
 
 class CatalogDefinition(BaseModel):
@@ -50,6 +174,34 @@ class CatalogDefinition(BaseModel):
     licence: str
     citation: str
     columns: ColumnNames
+    via: dict[str, SourceBinding] = {}
+    canary: CanaryPosition | None = None
+    confirmed_motion: MotionRule | None = None
+    footprint_table: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_likes(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A binding that is ``like`` another has the other's entries, but for its own."""
+        via = dict(values.get("via", {}))
+        for name, entry in via.items():
+            if isinstance(entry, dict) and "like" in entry:
+                other = via.get(entry["like"])
+                if other is None:
+                    raise ValueError(f"{name} is like {entry['like']!r}, which is not there")
+                via[name] = dict(other) | {key: value for key, value in entry.items() if key != "like"}
+        return {**values, "via": via}
+
+    @model_validator(mode="after")
+    def _bindings_fit(self) -> Self:
+        if self.footprint == "moc" and self.footprint_table is None:
+            raise ValueError("footprint = 'moc' needs a footprint_table")
+        for service, binding in self.via.items():
+            names = self.columns
+            for core in (names.source_id or names.designation, names.ra, names.dec):
+                if not set(core) & set(binding.columns):
+                    raise ValueError(f"via {service}: none of {', '.join(core)} is asked for")
+        return self
 
 
 @cache
@@ -98,6 +250,6 @@ def register_catalogs(connection: Connection) -> None:
                     licence = excluded.licence, citation = excluded.citation
                 WHERE (c.*) IS DISTINCT FROM (excluded.*)
             """),
-            definition.model_dump(exclude={"columns"}),
+            definition.model_dump(exclude=_NOT_STORED),
         )
         connection.execute(text("SELECT ref.create_source_table(:name)"), {"name": definition.name})

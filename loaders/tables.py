@@ -1,7 +1,7 @@
-"""Read catalogue files of any common format into the core columns of a reference catalogue."""
+"""Bring catalogue files and services' answers into the core columns of a reference catalogue, every row checked."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,19 @@ from astropy.table import Table
 from pyarrow import csv, parquet
 
 from vascodb.errors import InputError
-from vascodb.loaders.registry import CatalogDefinition
+from vascodb.ids import content_id
+from vascodb.loaders.registry import CatalogDefinition, MotionRule
 
-__all__ = ["CORE_SCHEMA", "read_sources"]
+__all__ = [
+    "CORE_SCHEMA",
+    "BadRowError",
+    "DuplicateSourceError",
+    "MissingColumnError",
+    "WrongUnitError",
+    "check_unit",
+    "core_table",
+    "read_sources",
+]
 
 CORE_SCHEMA = pa.schema([
     ("source_id", pa.int64()),
@@ -29,10 +39,27 @@ CORE_SCHEMA = pa.schema([
     ("mag", pa.float32()),
     ("designation", pa.string()),
 ])  # fmt: skip
-_REQUIRED = ("source_id", "ra", "dec")
 _UNITS = {"ra": u.deg, "dec": u.deg, "pmra": u.mas / u.yr, "pmdec": u.mas / u.yr, "epoch": u.yr, "mag": u.mag}
 # The table's CHECK excludes 20,000 itself.
 _FASTEST_MASYR = 19_999.99
+# Catalogues write -99.9, -999, -1e9 or 99.99 where there is no magnitude; no star is as bright or faint as these.
+_BRIGHTEST_MAG, _FAINTEST_MAG = -50.0, 90.0
+
+
+class MissingColumnError(InputError):
+    """A table lacks a column that it must have."""
+
+
+class WrongUnitError(InputError):
+    """A column is in another unit than the catalogue's."""
+
+
+class BadRowError(InputError):
+    """A row is impossible: no position, half a proper motion, a value of another kind."""
+
+
+class DuplicateSourceError(InputError):
+    """A source occurs more than once."""
 
 
 def read_sources(path: Path, definition: CatalogDefinition, overrides: Mapping[str, str] | None = None) -> pa.Table:
@@ -60,11 +87,53 @@ def read_sources(path: Path, definition: CatalogDefinition, overrides: Mapping[s
     """
     try:
         raw, units = _read(path)
-        columns = _core_columns(raw, units, definition, overrides or {})
-        table = pa.table([columns[field.name] for field in CORE_SCHEMA], schema=CORE_SCHEMA)
-        _check_rows(table)
+        table = core_table(raw, units, definition, overrides)
+        if table.num_rows == 0:
+            raise InputError("has no rows; an empty file is no evidence of an empty sky")
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    return table
+
+
+def core_table(
+    raw: pa.Table,
+    units: Mapping[str, Any],
+    definition: CatalogDefinition,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    unique: bool = True,
+) -> pa.Table:
+    """The core columns of a table as a catalogue's file or service has it, every row checked.
+
+    Parameters
+    ----------
+    raw : `pyarrow.Table`
+        Columns under the names of the file or service.
+    units : mapping of str to str or `~astropy.units.Unit`
+        Units of the columns that have one.
+    definition : `CatalogDefinition`
+        The catalogue, with the names of its columns.
+    overrides : mapping of str to str, optional
+        Core column to the name of the column that it is, where the registry's names do not fit.
+    unique : bool
+        Whether each source may occur once only.
+
+    Returns
+    -------
+    `pyarrow.Table`
+        With `CORE_SCHEMA`, rows in the same order; magnitudes that stand for none are null, and so
+        are proper motions that the catalogue's own rule does not confirm.
+
+    Raises
+    ------
+    MissingColumnError, WrongUnitError, BadRowError, DuplicateSourceError
+        If that is what is wrong.
+    """
+    columns = _core_columns(raw, units, definition, overrides or {})
+    table = pa.table([columns[field.name] for field in CORE_SCHEMA], schema=CORE_SCHEMA)
+    _check_rows(table)
+    if unique:
+        _refuse_repeated(table)
     return table
 
 
@@ -118,59 +187,102 @@ def _from_astropy(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
 
 def _core_columns(
     raw: pa.Table, units: Mapping[str, Any], definition: CatalogDefinition, overrides: Mapping[str, str]
-) -> dict[str, pa.Array]:
-    wanted: dict[str, list[str]] = definition.columns.model_dump()
-    if unknown := set(overrides) - set(wanted):
-        raise InputError(f"no core column {sorted(unknown)[0]!r}; those are: {', '.join(wanted)}")
-    found: dict[str, pa.ChunkedArray | None] = {}
-    for core, names in wanted.items():
-        candidates = [overrides[core]] if core in overrides else names
-        name = next((n for n in candidates if n in raw.column_names), None)
-        if name is None and (core in _REQUIRED or core in overrides):
-            raise InputError(f"has no column {' or '.join(candidates)} ({core}); it has: {', '.join(raw.column_names)}")
-        if name is not None and core in _UNITS:
-            _check_unit(name, units.get(name), _UNITS[core])
-        found[core] = None if name is None else raw.column(name)
+) -> dict[str, pa.ChunkedArray | pa.Array]:
+    found = _find_columns(raw, units, definition, overrides)
     n_rows = raw.num_rows
-    return {
-        "source_id": _integers(found["source_id"]),
+    designation = found["designation"]
+    names = pa.nulls(n_rows, pa.string()) if designation is None else pc.cast(designation, pa.string())
+    columns = {
+        "source_id": _ids_of_names(names, definition.name)
+        if found["source_id"] is None
+        else _integers(found["source_id"]),
         "ra": _floats("ra", found["ra"], pa.float64(), n_rows),
         "dec": _floats("dec", found["dec"], pa.float64(), n_rows),
         "epoch_jyear": _filled(_floats("epoch", found["epoch"], pa.float32(), n_rows), definition.epoch_jyear),
         "pmra_masyr": _floats("pmra", found["pmra"], pa.float32(), n_rows),
         "pmdec_masyr": _floats("pmdec", found["pmdec"], pa.float32(), n_rows),
-        "mag": _floats("mag", found["mag"], pa.float32(), n_rows),
-        "designation": pa.nulls(n_rows, pa.string())
-        if found["designation"] is None
-        else pc.cast(found["designation"], pa.string()),
+        "mag": _magnitudes(_floats("mag", found["mag"], pa.float32(), n_rows)),
+        "designation": names,
     }
+    if definition.confirmed_motion is not None:
+        confirmed = _confirmed(raw, definition.confirmed_motion, columns["pmra_masyr"], columns["pmdec_masyr"])
+        for name in ("pmra_masyr", "pmdec_masyr"):
+            columns[name] = pc.if_else(confirmed, columns[name], pa.scalar(None, pa.float32()))
+    return columns
 
 
-def _check_unit(name: str, unit: Any, expected: u.UnitBase) -> None:
-    if unit is None or str(unit).strip() in ("", "-"):
+def _find_columns(
+    raw: pa.Table, units: Mapping[str, Any], definition: CatalogDefinition, overrides: Mapping[str, str]
+) -> dict[str, pa.ChunkedArray | None]:
+    wanted: dict[str, list[str]] = definition.columns.model_dump()
+    if unknown := set(overrides) - set(wanted):
+        raise InputError(f"no core column {sorted(unknown)[0]!r}; those are: {', '.join(wanted)}")
+    # A catalogue without numbers for its sources has names, and the numbers are made of those.
+    required = ("source_id" if wanted["source_id"] else "designation", "ra", "dec")
+    found: dict[str, pa.ChunkedArray | None] = {}
+    for core, names in wanted.items():
+        candidates: Sequence[str] = [overrides[core]] if core in overrides else names
+        name = next((n for n in candidates if n in raw.column_names), None)
+        if name is None and (core in required or core in overrides):
+            raise MissingColumnError(
+                f"has no column {' or '.join(candidates)} ({core}); it has: {', '.join(raw.column_names)}"
+            )
+        if name is not None and core in _UNITS:
+            check_unit(name, units.get(name), _UNITS[core])
+        found[core] = None if name is None else raw.column(name)
+    return found
+
+
+def check_unit(name: str, unit: Any, expected: u.UnitBase) -> None:
+    """Refuse a column whose unit is another than expected; one without a unit is believed.
+
+    Raises
+    ------
+    WrongUnitError
+        If it is another.
+    """
+    if unit is None or str(unit).strip() in ("", "-", "---"):
         return
-    try:
-        parsed = u.Unit(unit)
-        # "mag(AB)" is a magnitude with a zero point.
-        parsed = getattr(parsed, "function_unit", parsed)
-        same = parsed.is_equivalent(expected) and np.isclose(parsed.to(expected), 1.0, rtol=1e-12)
-    except (ValueError, TypeError, u.UnitsError):
+    parsed = _parsed_unit(unit)
+    if parsed is None:
         # Names such as "Vega mag" and "'mag'" are magnitudes to everyone but a parser of units.
         same = expected is u.mag and "mag" in str(unit)
+    else:
+        same = parsed.is_equivalent(expected) and bool(np.isclose(parsed.to(expected), 1.0, rtol=1e-12))
     if not same:
-        raise InputError(f"column {name} is in {unit}, not in {expected}; convert it first")
+        raise WrongUnitError(f"column {name} is in {unit}, not in {expected}; convert it first")
+
+
+def _parsed_unit(unit: Any) -> Any:
+    """A unit, whichever way it is written ("mas/yr", "mas.yr-1", "mas.yr**-1"); none if it is none."""
+    for style in (None, "cds", "vounit"):
+        try:
+            parsed = u.Unit(unit, format=style) if isinstance(unit, str) else u.Unit(unit)
+        except (ValueError, TypeError):
+            continue
+        # "mag(AB)" is a magnitude with a zero point.
+        parsed = getattr(parsed, "function_unit", parsed)
+        if not isinstance(parsed, u.UnrecognizedUnit):
+            return parsed
+    return None
 
 
 def _integers(column: pa.ChunkedArray | None) -> pa.ChunkedArray:
     assert column is not None
     if pa.types.is_floating(column.type):
-        raise InputError(
+        raise BadRowError(
             "the source ids are floating-point numbers, which cannot hold them exactly; write them as integers"
         )
     try:
         return pc.cast(column, pa.int64())
     except pa.ArrowException as error:
-        raise InputError(f"the source ids are not 64-bit integers: {error}") from error
+        raise BadRowError(f"the source ids are not 64-bit integers: {error}") from error
+
+
+def _ids_of_names(names: pa.ChunkedArray | pa.Array, catalog_name: str) -> pa.Array:
+    """Numbers made of names, the same on any machine and by any service."""
+    ids = [None if name is None else content_id("source", catalog_name, name.strip()) for name in names.to_pylist()]
+    return pa.array(ids, pa.int64())
 
 
 def _floats(core: str, column: pa.ChunkedArray | None, kind: pa.DataType, n_rows: int) -> pa.ChunkedArray | pa.Array:
@@ -179,7 +291,7 @@ def _floats(core: str, column: pa.ChunkedArray | None, kind: pa.DataType, n_rows
     try:
         values = pc.cast(column, kind, safe=False)
     except pa.ArrowException as error:
-        raise InputError(f"the column for {core} is not numeric: {error}") from error
+        raise BadRowError(f"the column for {core} is not numeric: {error}") from error
     return pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
 
 
@@ -187,9 +299,38 @@ def _filled(values: pa.ChunkedArray | pa.Array, default: float) -> pa.ChunkedArr
     return pc.fill_null(values, pa.scalar(default, pa.float32()))
 
 
+def _magnitudes(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    return pc.if_else(_outside(values, _BRIGHTEST_MAG, _FAINTEST_MAG), pa.scalar(None, pa.float32()), values)
+
+
+def _confirmed(
+    raw: pa.Table, rule: MotionRule, pmra: pa.ChunkedArray | pa.Array, pmdec: pa.ChunkedArray | pa.Array
+) -> pa.Array:
+    """Which rows' proper motions the rule believes; none where a column that it needs is not there."""
+    believed = np.ones(raw.num_rows, dtype=bool)
+    for name, least in rule.at_least.items():
+        believed &= _numbers(raw, name) >= least
+    if rule.any_of:
+        believed &= np.any([np.isfinite(_magnitude_numbers(raw, name)) for name in rule.any_of], axis=0)
+    motion = np.hypot(*(pc.fill_null(values, np.inf).to_numpy(zero_copy_only=False)
+                        if isinstance(values, pa.Array) else pc.fill_null(values, np.inf).to_numpy()
+                        for values in (pmra, pmdec)))  # fmt: skip
+    return pa.array(believed & (motion < rule.below_masyr))
+
+
+def _numbers(raw: pa.Table, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if name not in raw.column_names:
+        return np.full(raw.num_rows, np.nan)
+    values = _floats(name, raw.column(name), pa.float64(), raw.num_rows)
+    return np.asarray(pc.fill_null(values, np.nan).to_numpy(), dtype=np.float64)
+
+
+def _magnitude_numbers(raw: pa.Table, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    values = _numbers(raw, name)
+    return np.where((values > _BRIGHTEST_MAG) & (values < _FAINTEST_MAG) & (values != 0.0), values, np.nan)
+
+
 def _check_rows(table: pa.Table) -> None:
-    if table.num_rows == 0:
-        raise InputError("has no rows; an empty file is no evidence of an empty sky")
     checks: list[tuple[str, Any]] = [
         ("has no source id", pc.is_null(table["source_id"])),
         ("has no right ascension", pc.is_null(table["ra"])),
@@ -204,13 +345,16 @@ def _check_rows(table: pa.Table) -> None:
     for what, bad in checks:
         rows = np.flatnonzero(bad.to_numpy(zero_copy_only=False) if isinstance(bad, pa.Array) else bad.to_numpy())
         if len(rows):
-            raise InputError(
+            raise BadRowError(
                 f"row {rows[0] + 1} {what}" + (f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else "")
             )
+
+
+def _refuse_repeated(table: pa.Table) -> None:
     ids = np.sort(table["source_id"].to_numpy())
     repeated = ids[1:][ids[1:] == ids[:-1]]
     if len(repeated):
-        raise InputError(f"source id {repeated[0]} occurs more than once ({len(np.unique(repeated))} ids do)")
+        raise DuplicateSourceError(f"source id {repeated[0]} occurs more than once ({len(np.unique(repeated))} ids do)")
 
 
 def _outside(values: pa.ChunkedArray, low: float, high: float) -> pa.ChunkedArray:
