@@ -151,11 +151,7 @@ class ToySky:
             "coverage_margin_arcsec": 60.0, "mag_band": "V", "depth_mag": 20.0, "service": "toy", "licence": "toy",
             "citation": "toy",
         } | columns  # fmt: skip
-        self.execute(
-            f"INSERT INTO ref.catalog (catalog, family, {', '.join(values)}) "
-            f"VALUES (:name, :family, {', '.join(f':{column}' for column in values)})",
-            name=name, family=family, **values,
-        )  # fmt: skip
+        self._insert("ref.catalog", {"catalog": name, "family": family} | values)
         self.execute("SELECT ref.create_source_table(:name)", name=name)
         return name
 
@@ -171,9 +167,7 @@ class ToySky:
         elif kind in ("area", "list", "moving"):
             values["canary_id"] = self.service_lookup(catalog, "canary")
         values |= {"lookup_id": next(self._ids), "catalog": catalog} | columns
-        self.execute(
-            f"INSERT INTO ref.lookup ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})", **values
-        )
+        self._insert("ref.lookup", values)
         return int(values["lookup_id"])
 
     def gap(self, catalog: str, moc: MOC | None = None, **columns: Any) -> int:
@@ -199,16 +193,17 @@ class ToySky:
         """A look-up for moving objects over an image; objects have ra, dec and any other column, numbered from 1."""
         identity = self.service_lookup(catalog, "moving", complete, **columns)
         self.execute(
-            "INSERT INTO ref.moving_look VALUES (:id, :catalog, :image, :complete, :ra, :dec, :radius, 2434000.5, '675')",
+            "INSERT INTO ref.moving_look VALUES (:id, :catalog, :image, :complete, :ra, :dec, :radius, 2434000, '675')",
             id=identity, catalog=catalog, image=image_id, complete=complete, ra=ra, dec=dec, radius=radius_deg,
         )  # fmt: skip
         for number, entry in enumerate(objects, start=1):
             row = {"lookup_id": identity, "source_id": number, "name": f"object {number}"} | dict(entry)
-            self.execute(
-                f"INSERT INTO ref.moving_object ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})",
-                **row,
-            )
+            self._insert("ref.moving_object", row)
         return identity
+
+    def _insert(self, table: str, values: Mapping[str, Any]) -> None:
+        places = ", ".join(f":{name}" for name in values)
+        self.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", **values)
 
     def match(self, extraction_id: int, catalog: str) -> Mapping[str, int]:
         """Match, as the pipeline does; returns the number of detections by state, and of rows written."""

@@ -33,6 +33,9 @@ COMMENT ON FUNCTION ref.gaps_overlapping IS 'Gaps of a catalogue that overlap gi
 CREATE OR REPLACE FUNCTION ref.clip_gaps(catalog_name text, ranges int8multirange)
 RETURNS bigint
 LANGUAGE plpgsql
+-- Where statistics are old, the planner takes a big table for a small one.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 DECLARE
     places tid[];
@@ -66,32 +69,9 @@ RETURNS bigint
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    uncovered int8multirange;
+    uncovered int8multirange := ref.uncovered(catalog_name, ranges);
     n_added bigint;
 BEGIN
-    SELECT coalesce(range_agg(p), '{}') INTO uncovered
-    FROM unnest(ranges) AS r
-    CROSS JOIN LATERAL (
-        SELECT coalesce(range_agg(c.hpx29), '{}') AS known
-        FROM (
-            (
-                SELECT n.hpx29
-                FROM ref.coverage AS n
-                WHERE n.catalog = catalog_name AND lower(n.hpx29) > lower(r) AND lower(n.hpx29) < upper(r)
-                OFFSET 0
-            )
-            UNION ALL
-            (
-                SELECT n.hpx29
-                FROM ref.coverage AS n
-                WHERE n.catalog = catalog_name AND lower(n.hpx29) <= lower(r)
-                ORDER BY lower(n.hpx29) DESC
-                LIMIT 1
-            )
-        ) AS c
-    ) AS k
-    CROSS JOIN LATERAL unnest(int8multirange(r) - k.known) AS p;
-
     PERFORM ref.clip_gaps(catalog_name, uncovered);
     WITH added AS (
         INSERT INTO ref.gap (catalog, hpx29, lookup_id)

@@ -1,8 +1,16 @@
 """What a match says: matched, clear, unknown or not_covered, and never one for another."""
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.coordinates import Latitude, Longitude, SkyCoord
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mocpy import MOC
 from toysky import ToySky
+
+from vascodb.plates.footprint import multirange
+from vascodb.profiles import Profile, StageDefinition
 
 ARCSEC = 1 / 3600
 
@@ -173,3 +181,155 @@ def test_what_needs_measuring_is_what_every_family_leaves_clear_and_the_sample(t
     toy.execute("UPDATE vasco.detection SET spread_model = 0, spreaderr_model = 0 WHERE number IN (1, 3)")
     assert [tuple(r) for r in toy.execute(targets, e=e, families=["gaia"])] == [(4, "candidate")]
     assert toy.execute(targets, e=e, families=["gaia", "panstarrs"]).all() == []
+
+
+def reasons(toy: ToySky, tile: int, catalog: str = "gaia_dr3") -> list[tuple[str, str | None]]:
+    toy.match(tile, catalog)
+    rows = toy.execute("SELECT state, reason FROM vasco.match WHERE extraction_id = :e ORDER BY number", e=tile)
+    return [(row.state, row.reason) for row in rows]
+
+
+def test_where_a_lookup_failed_it_is_unknown_with_the_cause_in_one_line(toy: ToySky, tile: int, cone_moc) -> None:
+    toy.lookup("gaia_dr3", cone_moc(150.0, 0.0, 0.1))
+    toy.gap("gaia_dr3", cone_moc(151.0, 0.0, 0.1), cause="http", error="503\n  Service\tUnavailable ")
+    assert reasons(toy, tile) == [("matched", None), ("clear", None), ("unknown", "http: 503 Service Unavailable")]
+    assert toy.scalar("SELECT lookup_id FROM vasco.match WHERE number = 3") is None
+
+
+def test_the_newest_failure_gives_the_reason_and_a_success_ends_it(toy: ToySky, tile: int) -> None:
+    toy.gap("gaia_dr3", cause="timeout", error="no answer in 60 s")
+    assert reasons(toy, tile)[1:] == [("unknown", "timeout: no answer in 60 s")] * 2
+    assert toy.match(tile, "gaia_dr3")["written"] == 0
+    toy.gap("gaia_dr3", cause="truncated", error="2000 rows, as many as the cap")
+    assert reasons(toy, tile)[1:] == [("unknown", "truncated: 2000 rows, as many as the cap")] * 2
+    toy.lookup("gaia_dr3")
+    assert reasons(toy, tile)[1:] == [("clear", None)] * 2
+    toy.gap("gaia_dr3")
+    assert toy.match(tile, "gaia_dr3") == {"matched": 1, "clear": 2, "unknown": 0, "not_covered": 0, "written": 0}
+
+
+def test_a_counterpart_is_one_whatever_failed_there(toy: ToySky, tile: int) -> None:
+    toy.gap("gaia_dr3")
+    assert reasons(toy, tile)[0] == ("matched", None)
+
+
+@pytest.mark.parametrize(("dec", "inside"), [(-30.5, False), (-29.5, True), (60.5, False), (59.5, True)])
+@pytest.mark.parametrize("covered", [True, False])
+def test_beyond_the_limits_of_the_survey_an_empty_answer_means_nothing(toy, dec, inside, covered) -> None:
+    name = toy.catalog("survey", dec_min=-30, dec_max=60)
+    e = toy.extraction(150.0, dec)
+    toy.detections(e, [150.0, 151.0], [dec, dec])
+    toy.sources(name, [151.0], [dec])
+    if covered:
+        toy.lookup(name)
+    else:
+        toy.gap(name, cause="timeout", error="late")
+    known = ("clear", None) if covered else ("unknown", "timeout: late")
+    expected = known if inside else ("not_covered", "outside the survey")
+    assert reasons(toy, e, name) == [expected, ("matched", None)]
+
+
+def test_an_outline_bounds_the_survey_once_it_was_fetched(toy: ToySky, cone_moc) -> None:
+    name = toy.catalog("survey", footprint="moc")
+    e = toy.extraction(0.0, 0.0)
+    toy.detections(e, [0.0, 0.0, 0.0, 359.6], [0.4, 0.6, -0.4, 0.0])
+    toy.lookup(name, cone_moc(0.0, 0.0, 5.0))
+    assert reasons(toy, e, name) == [("clear", None)] * 4
+    toy.execute(
+        "INSERT INTO ref.footprint VALUES (:c, CAST(:r AS int8multirange), :l)",
+        c=name, r=multirange(cone_moc(0.0, 0.0, 0.5)), l=toy.service_lookup(name, "footprint"),
+    )  # fmt: skip
+    outside = ("not_covered", "outside the survey")
+    assert reasons(toy, e, name) == [("clear", None), outside, ("clear", None), ("clear", None)]
+
+
+def test_a_veto_repeats_why_nobody_can_know(toy: ToySky) -> None:
+    e = toy.extraction()
+    name = toy.catalog("survey", dec_max=0)
+    toy.detections(e, [10.0, 10.0, 10.0], [-5.0, 5.0, -5.1])
+    toy.gap(name, MOC.from_cone(Longitude(10 * u.deg), Latitude(-5 * u.deg), radius=0.05 * u.deg, max_depth=14))
+    toy.match(e, name)
+    veto = StageDefinition(stage="toy", function="veto", step=1, parameters={"family": "toy"})
+    run_id = toy.judge(Profile(name="toy", description="", extraction="seed", reference_stars=0, stages=(veto,)), e)
+    rows = toy.execute("SELECT outcome, reason FROM vasco.verdict WHERE run_id = :r ORDER BY number", r=run_id).all()
+    assert [tuple(row) for row in rows] == [
+        ("unknown", "timeout: no answer in 60 s"), ("not_covered", "survey: outside the survey"),
+        ("not_covered", "no complete toy look-up covers the position"),
+    ]  # fmt: skip
+
+
+def test_required_families_are_matched_and_whatever_else_holds_anything(toy: ToySky) -> None:
+    e, other = toy.extraction(), toy.extraction()
+    for name in ("empty", "with_sources", "with_coverage", "with_a_gap", "failed_only"):
+        toy.catalog(name)
+    for name in ("moves", "moves_elsewhere"):
+        toy.catalog(name, moving=True)
+    toy.catalog("wanted", "wanted")
+    toy.sources("with_sources", [10.0], [0.0])
+    toy.lookup("with_coverage")
+    toy.gap("with_a_gap")
+    toy.service_lookup("failed_only", complete=False)
+    toy.moving_look("moves", e, 10.0, 0.0, 1.0)
+    toy.moving_look("moves_elsewhere", other, 10.0, 0.0, 1.0)
+    names = "SELECT catalog FROM stage.catalogs_to_match(:e, :families)"
+    assert list(toy.execute(names, e=e, families=["wanted"]).scalars()) == [
+        "moves", "wanted", "with_a_gap", "with_coverage", "with_sources"
+    ]  # fmt: skip
+    assert "wanted" not in toy.execute(names, e=e, families=[]).scalars().all()
+
+
+# Regions of a few degrees about places where coordinates wrap or tilings change.
+PLACES = [(0.0, 0.0), (359.9999, 41.81), (0.0, -41.81), (123.0, 90.0), (0.0, -90.0), (45.0, 41.8103), (200.0, 10.0)]
+near = st.tuples(st.floats(0, 1.5), st.floats(0, 360))
+regions = st.tuples(near, st.floats(0.05, 0.8), st.booleans())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    place=st.sampled_from(PLACES),
+    lookups=st.lists(regions, max_size=5),
+    stars=st.lists(near, max_size=4),
+    seed=st.integers(0, 1000),
+)
+def test_any_look_ups_and_sources_give_the_states_that_brute_force_gives(toy, place, lookups, stars, seed) -> None:
+    centre = SkyCoord(place[0] * u.deg, place[1] * u.deg)
+    rng = np.random.default_rng(seed)
+
+    def around(point: SkyCoord, offset: tuple[float, float]) -> SkyCoord:
+        return point.directional_offset_by(offset[1] * u.deg, offset[0] * u.deg)
+
+    undo = toy.connection.begin_nested()
+    try:
+        name = toy.catalog("survey", dec_min=-85, dec_max=89.5)
+        sources = [around(centre, star) for star in stars]
+        toy.sources(name, [s.ra.deg for s in sources], [s.dec.deg for s in sources])
+        mocs = []
+        for offset, radius, good in lookups:
+            at = around(centre, offset)
+            moc = MOC.from_cone(Longitude(at.ra), Latitude(at.dec), radius=radius * u.deg, max_depth=11)
+            mocs.append((good, moc, toy.lookup(name, moc) if good else toy.gap(name, moc, error=f"error {len(mocs)}")))
+        # Detections anywhere, some beside the sources and some beside the meridian.
+        points = [around(centre, (rng.uniform(0, 2.5), rng.uniform(0, 360))) for _ in range(25)]
+        points += [around(s, (d / 3600, 77.0)) for s in sources for d in (0.0, 4.9, 5.1)]
+        positions = SkyCoord(points)
+        e = toy.extraction(*place)
+        toy.detections(e, positions.ra.deg, positions.dec.deg)
+        found = {row.number: row for row in toy.execute("SELECT * FROM stage.look(:e, :c)", e=e, c=name)}
+        assert len(found) == len(points)
+        for number, p in enumerate(positions, start=1):
+            good = [by for ok, moc, by in mocs if ok and moc.contains_lonlat(p.ra, p.dec)[0]]
+            bad = [n for n, (ok, moc, _) in enumerate(mocs) if not ok and moc.contains_lonlat(p.ra, p.dec)[0]]
+            row = found[number]
+            if any(p.separation(s).arcsec <= 5 for s in sources):
+                expected = ("matched", None)
+            elif not -85 <= p.dec.deg <= 89.5:
+                expected = ("not_covered", "outside the survey")
+            elif good:
+                expected = ("clear", None)
+                assert row.lookup_id in good
+            else:
+                expected = ("unknown", f"timeout: error {bad[-1]}") if bad else ("not_covered", None)
+                assert row.lookup_id is None
+            assert (row.state, row.reason) == expected
+    finally:
+        undo.rollback()

@@ -85,7 +85,7 @@ class Profile(BaseModel):
         return [s.stage for s in self.stages if s.function_name != "veto"]
 
     def requiring(self, families: Iterable[str]) -> "Profile":
-        """This profile with a veto at its first step for each of some more families of catalogues.
+        """The profile with a veto at its first step for each of some more families of catalogues.
 
         Parameters
         ----------
