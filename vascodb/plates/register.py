@@ -1,6 +1,5 @@
 """Record digitised images: what they show, when, and which sky they cover."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from vascodb.ids import canonical_json, content_id
 from vascodb.plates.footprint import multirange, polygon
 from vascodb.plates.images import PlateImage, band_of
 from vascodb.plates.store import exposure_time_rows, save_exposure_times, save_solutions, solution_row
-from vascodb.plates.tiles import tile_name
+from vascodb.plates.tiles import tile_centre, tile_name
 
 __all__ = ["image_id", "record_image", "record_refused_image", "tile_of"]
 
@@ -23,7 +22,6 @@ _UNUSED: dict[str, Any] = dict.fromkeys([
 ])  # fmt: skip
 # The first and last of 932 plates are of 1949.88 and 1958.94.
 _SURVEY_BEGAN_JYEAR, _SURVEY_ENDED_JYEAR = 1949.0, 1960.0
-_TILE_NAME = re.compile(r"tile_RA(\d{1,3}\.\d{3})_DEC([pm])(\d{1,2}\.\d{3})")
 
 
 def image_id(image: PlateImage) -> int:
@@ -48,7 +46,7 @@ def tile_of(image: PlateImage, wanted: str | None = None) -> str:
     """
     if wanted is None:
         return tile_name(*image.centre)
-    ra, dec = _tile_centre(wanted)
+    ra, dec = tile_centre(wanted)
     x, y = image.astrometry.solution.sky_to_pixel(ra, dec)
     if not (0.5 <= float(x) <= image.naxis1 + 0.5 and 0.5 <= float(y) <= image.naxis2 + 0.5):
         raise InputError(f"the centre of {wanted} is not on this image")
@@ -117,15 +115,8 @@ def record_refused_image(connection: Connection, image: PlateImage) -> None:
     _insert(connection, _common(image) | {"status": "refused", "status_reason": image.refusal} | _UNUSED)
 
 
-def _tile_centre(name: str) -> tuple[float, float]:
-    match = _TILE_NAME.fullmatch(name)
-    if match is None or float(match[1]) >= 360 or float(match[3]) > 90:
-        raise InputError(f"{name!r} is not the name of a tile, such as tile_RA132.824_DECp11.801")
-    return float(match[1]), float(match[3]) * (-1 if match[2] == "m" else 1)
-
-
 def _save_tile(connection: Connection, image: PlateImage, tile_id: str) -> None:
-    ra, dec = _tile_centre(tile_id)
+    ra, dec = tile_centre(tile_id)
     connection.execute(
         text("""
             INSERT INTO plate.tile (tile_id, ra, dec, size_arcmin)
