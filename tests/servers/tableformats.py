@@ -45,7 +45,7 @@ class Info:
 
 
 @dataclass(frozen=True)
-class _Field:
+class Field:
     """A column, brought to one of the types that VOTable knows."""
 
     column: Column
@@ -53,7 +53,7 @@ class _Field:
     nulls: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, column: Column) -> "_Field":
+    def of(cls, column: Column) -> "Field":
         values = np.ma.getdata(column)
         nulls = np.ma.getmaskarray(np.ma.asarray(column)).copy()
         values = np.asarray(values)
@@ -88,9 +88,9 @@ class _Field:
             attributes["datatype"] = "char"
             attributes["arraysize"] = self.binary()[1][1:] if fixed_text else "*"
         else:
-            attributes["datatype"] = _DATATYPES[f"{self.values.dtype.kind}{self.values.dtype.itemsize}"]
-        if self.column.unit is not None:
-            attributes["unit"] = _unit(self.column)
+            attributes["datatype"] = self.datatype
+        if self.unit:
+            attributes["unit"] = self.unit
         if "ucd" in self.column.meta:
             attributes["ucd"] = str(self.column.meta["ucd"])
         head = "<FIELD " + " ".join(f"{name}={quoteattr(value)}" for name, value in attributes.items())
@@ -98,10 +98,25 @@ class _Field:
             return f"{head}><DESCRIPTION>{escape(self.column.description)}</DESCRIPTION></FIELD>"
         return f"{head}/>"
 
+    @property
+    def datatype(self) -> str:
+        """Return the name VOTable has for the column's type."""
+        return "char" if self.is_text else _DATATYPES[f"{self.values.dtype.kind}{self.values.dtype.itemsize}"]
+
+    @property
+    def unit(self) -> str:
+        """Return the column's unit as services write it, empty where it has none."""
+        return "" if self.column.unit is None else _unit(self.column)
+
     def cells(self) -> list[str]:
         """Return the cells of TABLEDATA, empty where there is no value."""
+        return [escape(text) for text in self.texts()] if self.is_text else self.texts()
+
+    def texts(self) -> list[str]:
+        """Return the values as text, empty where there is none."""
+        texts: list[str]
         if self.is_text:
-            texts = [escape(text) for text in self.values.tolist()]
+            texts = self.values.tolist()
         elif self.values.dtype == np.float32:
             texts = [str(value) for value in self.values]
         elif self.values.dtype.kind == "b":
@@ -144,7 +159,7 @@ def votable(
     name
         Name of the table.
     """
-    fields = [_Field.of(table[column]) for column in table.colnames]
+    fields = [Field.of(table[column]) for column in table.colnames]
     binary = serialization == "binary2"
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>\n',
@@ -159,18 +174,18 @@ def votable(
     return "".join(parts).encode()
 
 
-def fields_of(table: Table) -> list[_Field]:
+def fields_of(table: Table) -> list[Field]:
     """Return the columns of a table, ready to be written."""
-    return [_Field.of(table[column]) for column in table.colnames]
+    return [Field.of(table[column]) for column in table.colnames]
 
 
-def tabledata(fields: Iterable[_Field]) -> str:
+def tabledata(fields: Iterable[Field]) -> str:
     """Return a TABLEDATA element."""
     rows = zip(*(each.cells() for each in fields), strict=True)
     return "<TABLEDATA>\n" + "".join(f"<TR><TD>{'</TD><TD>'.join(row)}</TD></TR>\n" for row in rows) + "</TABLEDATA>"
 
 
-def _binary2(fields: Sequence[_Field], count: int) -> str:
+def _binary2(fields: Sequence[Field], count: int) -> str:
     """Return a BINARY2 element: for each row bits that mark its nulls, then its values, big-endian."""
     flags_width = (len(fields) + 7) // 8
     encoded = [each.binary() for each in fields]
@@ -186,10 +201,12 @@ def _binary2(fields: Sequence[_Field], count: int) -> str:
 
 def csv(table: Table) -> bytes:
     """Return a table as CSV with a line of names; what is missing is an empty field."""
+    fields = fields_of(table)
     arrays = [pa.array(each.values.astype(object) if each.is_text else each.values, mask=each.nulls)
-              for each in fields_of(table)]  # fmt: skip
+              for each in fields]  # fmt: skip
     buffer = io.BytesIO()
-    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    quoted = any(set(text) & set(',"\n\r') for each in fields if each.is_text for text in each.values.tolist())
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed" if quoted else "none")
     pyarrow.csv.write_csv(pa.table(arrays, names=table.colnames), buffer, options)
     header = ",".join(_csv_name(column) for column in table.colnames)
     return header.encode() + b"\n" + buffer.getvalue()
