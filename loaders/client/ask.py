@@ -103,7 +103,7 @@ class ServiceClient:
                 wait_jitter=self.settings.backoff_s,
             ):
                 with attempt:
-                    endpoint = self._first_endpoint()
+                    endpoint = self.first_endpoint
                     tried.append(endpoint)
                     with EvidenceSession(self.settings, self._limiters[endpoint]) as last:
                         answer = self._put(question, last, endpoint)
@@ -144,7 +144,8 @@ class ServiceClient:
             self._endpoints.insert(0, endpoint)
         return answer
 
-    def _first_endpoint(self) -> str:
+    @property
+    def first_endpoint(self) -> str:
         """The mirror that answered last; a failure moves it to the end of the list."""
         with self._lock:
             return self._endpoints[0]

@@ -53,7 +53,7 @@ class Cause(StrEnum):
     @property
     def is_worth_retrying(self) -> bool:
         """Whether the same question may be answered well the next time, or by a mirror."""
-        return not self.asks_for_less and self not in (Cause.CONTRADICTION, Cause.EMPTY_UNCONFIRMED)
+        return not self.asks_for_less and self is not Cause.CONTRADICTION
 
 
 class LookupFailure(Exception):  # noqa: N818

@@ -76,9 +76,11 @@ def record_failure(connection: Connection, question: Question, reply: Reply[Any]
     return _record_incomplete(connection, question, reply, failure, "failed")
 
 
-def record_split(connection: Connection, question: Question, reply: Reply[Any], failure: LookupFailure) -> int:
+def record_split(
+    connection: Connection, question: Question, reply: Reply[Any], failure: LookupFailure, row_cap: int
+) -> int:
     """Record a look-up whose answer was cut, and whose region is asked for again in parts."""
-    return _record_incomplete(connection, question, reply, failure, "split")
+    return _record_incomplete(connection, question, reply, failure, "split", row_cap)
 
 
 def record_endpoints(connection: Connection, client: ServiceClient) -> None:
@@ -103,7 +105,12 @@ def record_endpoints(connection: Connection, client: ServiceClient) -> None:
 
 
 def _record_incomplete(
-    connection: Connection, question: Question, reply: Reply[Any], failure: LookupFailure, status: str
+    connection: Connection,
+    question: Question,
+    reply: Reply[Any],
+    failure: LookupFailure,
+    status: str,
+    row_cap: int | None = None,
 ) -> int:
     lookup_id = content_id("lookup", question.catalog, question.kind, question.region, secrets.token_hex(16))
     record_lookup(
@@ -114,6 +121,7 @@ def _record_incomplete(
             cause=failure.cause.value,
             error=failure.detail,
             overflow=failure.cause is Cause.OVERFLOW,
+            row_cap=row_cap,
             **_common(question, reply),
         ),
     )
