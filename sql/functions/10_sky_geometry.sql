@@ -65,3 +65,10 @@ RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(pmra_masyr * pmra_masyr + pmdec_masyr * pmdec_masyr > 10000.0, false);
 COMMENT ON FUNCTION sky.is_fast IS 'Whether a proper motion is above 100 mas/yr; false where there is none';
+
+-- One cell of order 29 is 4 pi / (12 * 4^29) steradian.
+CREATE OR REPLACE FUNCTION sky.cells_sqdeg(n_cells double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(n_cells, 0) * 129600 / pi() / (12 * 4.0::double precision ^ 29);
+COMMENT ON FUNCTION sky.cells_sqdeg IS 'Area of a number of HEALPix cells of order 29, in square degrees';

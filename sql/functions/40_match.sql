@@ -85,6 +85,26 @@ AS $$
 $$;
 COMMENT ON FUNCTION stage.look_fixed IS 'What a catalogue of fixed sources says of each detection of an extraction';
 
+-- Where look-ups for moving objects over an image were whole, and where they failed; the newest has the
+-- highest rank.
+CREATE OR REPLACE FUNCTION stage.moving_cones(which_image_id bigint, catalog_name text)
+RETURNS TABLE (
+    lookup_id bigint, complete boolean, ra_deg double precision, dec_deg double precision,
+    radius_arcsec double precision, age_rank bigint
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT
+        m.lookup_id, m.complete, m.ra, m.dec,
+        m.radius_deg * 3600 - CASE WHEN m.complete THEN c.coverage_margin_arcsec ELSE 0 END,
+        row_number() OVER (ORDER BY l.asked_at, l.lookup_id)
+    FROM ref.moving_look AS m
+    JOIN ref.lookup AS l ON l.lookup_id = m.lookup_id
+    JOIN ref.catalog AS c ON c.catalog = m.catalog
+    WHERE m.image_id = which_image_id AND m.catalog = catalog_name
+$$;
+COMMENT ON FUNCTION stage.moving_cones IS 'Cones over an image in which a catalogue of moving objects was asked, without the rim where complete';
+
 -- What a catalogue of moving objects says of each detection: only look-ups for this very image count. Where
 -- several contain a detection, the newest is named.
 CREATE OR REPLACE FUNCTION stage.look_moving(which_extraction_id bigint, catalog_name text)
@@ -95,15 +115,10 @@ RETURNS TABLE (
 LANGUAGE sql STABLE
 AS $$
     WITH cone AS MATERIALIZED (
-        SELECT
-            m.lookup_id, m.complete, m.ra, m.dec,
-            m.radius_deg * 3600 - CASE WHEN m.complete THEN c.coverage_margin_arcsec ELSE 0 END AS radius_arcsec,
-            row_number() OVER (ORDER BY l.asked_at, l.lookup_id) AS age_rank
+        SELECT c.*
         FROM vasco.extraction AS e
-        JOIN ref.moving_look AS m USING (image_id)
-        JOIN ref.lookup AS l ON l.lookup_id = m.lookup_id
-        JOIN ref.catalog AS c ON c.catalog = m.catalog
-        WHERE e.extraction_id = which_extraction_id AND m.catalog = catalog_name
+        CROSS JOIN LATERAL stage.moving_cones(e.image_id, catalog_name) AS c
+        WHERE e.extraction_id = which_extraction_id
     ),
     known AS (
         SELECT n.number, n.source_id, n.sep_arcsec, n.n_within, NULL::bigint AS complete_rank, NULL::bigint AS failed_rank
@@ -118,7 +133,7 @@ AS $$
                 max(c.age_rank) FILTER (WHERE c.complete) AS complete_rank,
                 max(c.age_rank) FILTER (WHERE NOT c.complete) AS failed_rank
             FROM cone AS c
-            WHERE sky.separation_arcsec(d.ra, d.dec, c.ra, c.dec) <= c.radius_arcsec
+            WHERE sky.separation_arcsec(d.ra, d.dec, c.ra_deg, c.dec_deg) <= c.radius_arcsec
         ) AS r
         WHERE d.extraction_id = which_extraction_id
     ),

@@ -142,37 +142,6 @@ COMMENT ON COLUMN api.match_states.clear IS 'Detections without one where a comp
 COMMENT ON COLUMN api.match_states.unknown IS 'Detections whose look-up failed [-] {meta.number}';
 COMMENT ON COLUMN api.match_states.not_covered IS 'Detections where nobody looked [-] {meta.number}';
 
-CREATE OR REPLACE VIEW api.catalogs AS
-SELECT
-    c.catalog, c.family, c.title,
-    l.lookups_complete, l.lookups_incomplete, l.rows_kept, l.newest,
-    -- One cell of order 29 is 4 pi / (12 * 4^29) steradian.
-    coalesce(v.cells, 0) * 129600 / pi() / (12 * 4.0 ^ 29) AS coverage_sqdeg
-FROM ref.catalog AS c
-CROSS JOIN LATERAL (
-    SELECT
-        count(*) FILTER (WHERE k.complete) AS lookups_complete,
-        count(*) FILTER (WHERE NOT k.complete) AS lookups_incomplete,
-        coalesce(sum(k.rows_kept), 0)::bigint AS rows_kept,
-        max(k.asked_at) AS newest
-    FROM ref.lookup AS k
-    WHERE k.catalog = c.catalog
-) AS l
-CROSS JOIN LATERAL (
-    SELECT sum((upper(g.hpx29) - lower(g.hpx29))::double precision) AS cells
-    FROM ref.coverage AS g
-    WHERE g.catalog = c.catalog
-) AS v;
-COMMENT ON VIEW api.catalogs IS 'Reference catalogues: look-ups, sources loaded and sky covered';
-COMMENT ON COLUMN api.catalogs.catalog IS 'Catalogue [-] {meta.id;meta.main}';
-COMMENT ON COLUMN api.catalogs.family IS 'Catalogues of one family stand for each other in a profile [-] {meta.code.class}';
-COMMENT ON COLUMN api.catalogs.title IS 'Full name [-] {meta.title}';
-COMMENT ON COLUMN api.catalogs.lookups_complete IS 'Look-ups that brought everything in their region [-] {meta.number}';
-COMMENT ON COLUMN api.catalogs.lookups_incomplete IS 'Look-ups that failed or were cut off [-] {meta.number}';
-COMMENT ON COLUMN api.catalogs.rows_kept IS 'Rows kept from all look-ups; a source that two of them brought counts twice [-] {meta.number}';
-COMMENT ON COLUMN api.catalogs.newest IS 'When it was last asked [-] {time}';
-COMMENT ON COLUMN api.catalogs.coverage_sqdeg IS 'Sky where it is known [deg2] {pos.outline;phys.angArea}';
-
 CREATE OR REPLACE VIEW api.fingerprint AS
 WITH per_table AS (SELECT * FROM meta.fingerprint())
 SELECT p.table_name, p.n_rows, p.fingerprint FROM per_table AS p

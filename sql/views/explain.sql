@@ -1,11 +1,14 @@
 -- The story of one detection: what every catalogue says of it, and what every stage.
 
 -- The nearest source of every catalogue, wherever it is within 10 arcmin, with its distance at the
--- plate's epoch and at the catalogue's own.
+-- plate's epoch and at the catalogue's own; of moving objects the nearest trail, and the middle of it.
+-- Beside it the evidence: the complete look-up that covers the position, or the one that failed there.
 CREATE OR REPLACE FUNCTION api.nearest_sources(which_extraction_id bigint, which_number integer)
 RETURNS TABLE (
-    catalog text, state vasco.look_state, lookup_id bigint, covered_by text, match_radius_arcsec real,
-    source_id bigint, sep_plate_epoch_arcsec double precision, sep_catalog_epoch_arcsec double precision,
+    catalog text, state vasco.look_state, reason text,
+    lookup_id bigint, covered_by text, covered_at timestamptz, failed_lookup_id bigint, failure text, failed_at timestamptz,
+    match_radius_arcsec real, source_id bigint, name text,
+    sep_plate_epoch_arcsec double precision, sep_catalog_epoch_arcsec double precision,
     mag real, pmra_masyr real, pmdec_masyr real
 )
 LANGUAGE plpgsql STABLE
@@ -16,31 +19,56 @@ DECLARE
     n record;
     search_radius double precision;
 BEGIN
-    SELECT det.ra, det.dec, det.hpx29, i.epoch_jyear INTO STRICT d
+    SELECT det.ra, det.dec, det.hpx29, i.epoch_jyear, i.image_id INTO STRICT d
     FROM vasco.detection AS det
     JOIN vasco.extraction AS e USING (extraction_id)
     JOIN plate.image AS i USING (image_id)
     WHERE det.extraction_id = which_extraction_id AND det.number = which_number;
 
-    FOR c IN SELECT k.catalog, k.match_radius_arcsec FROM ref.catalog AS k ORDER BY k.catalog LOOP
+    FOR c IN SELECT k.catalog, k.match_radius_arcsec, k.moving FROM ref.catalog AS k ORDER BY k.catalog LOOP
         catalog := c.catalog;
         match_radius_arcsec := c.match_radius_arcsec;
-        lookup_id := (SELECT l.lookup_id FROM sky.covering_lookup(c.catalog, d.hpx29) AS l);
-        covered_by := (SELECT l.endpoint || ', ' || l.region FROM ref.lookup AS l WHERE l.lookup_id = nearest_sources.lookup_id);
-        state := coalesce(
-            (
-                SELECT m.state FROM vasco.match AS m
-                WHERE m.extraction_id = which_extraction_id AND m.number = which_number AND m.catalog = c.catalog
-            ),
-            'not_covered'
-        );
-        FOREACH search_radius IN ARRAY ARRAY[10.0, 60.0, 600.0] LOOP
-            SELECT s.* INTO n FROM sky.neighbours(c.catalog, d.ra, d.dec, search_radius, d.epoch_jyear) AS s LIMIT 1;
-            EXIT WHEN FOUND;
-        END LOOP;
+        SELECT m.state, m.reason INTO state, reason
+        FROM vasco.match AS m
+        WHERE m.extraction_id = which_extraction_id AND m.number = which_number AND m.catalog = c.catalog;
+        state := coalesce(state, 'not_covered');
+
+        IF c.moving THEN
+            SELECT
+                (array_agg(m.lookup_id ORDER BY m.age_rank DESC) FILTER (WHERE m.complete))[1],
+                (array_agg(m.lookup_id ORDER BY m.age_rank DESC) FILTER (WHERE NOT m.complete))[1]
+            INTO lookup_id, failed_lookup_id
+            FROM stage.moving_cones(d.image_id, c.catalog) AS m
+            WHERE sky.separation_arcsec(d.ra, d.dec, m.ra_deg, m.dec_deg) <= m.radius_arcsec;
+            SELECT
+                m.source_id, m.name, m.sep_arcsec, m.sep_middle_arcsec AS sep_own, m.mag,
+                NULL::real AS pmra_masyr, NULL::real AS pmdec_masyr
+            INTO n
+            FROM sky.moving_near(d.image_id, c.catalog, d.ra, d.dec, 600.0) AS m
+            LIMIT 1;
+        ELSE
+            lookup_id := (SELECT l.lookup_id FROM sky.covering_lookup(c.catalog, d.hpx29) AS l);
+            failed_lookup_id := (SELECT l.lookup_id FROM sky.gap_at(c.catalog, d.hpx29) AS l);
+            FOREACH search_radius IN ARRAY ARRAY[10.0, 60.0, 600.0] LOOP
+                SELECT
+                    s.source_id, NULL::text AS name, s.sep_arcsec, s.sep_catalog_epoch_arcsec AS sep_own, s.mag,
+                    s.pmra_masyr, s.pmdec_masyr
+                INTO n
+                FROM sky.neighbours(c.catalog, d.ra, d.dec, search_radius, d.epoch_jyear) AS s
+                LIMIT 1;
+                EXIT WHEN FOUND;
+            END LOOP;
+        END IF;
+        SELECT l.endpoint || ', ' || l.region, l.asked_at INTO covered_by, covered_at
+        FROM ref.lookup AS l
+        WHERE l.lookup_id = nearest_sources.lookup_id;
+        SELECT ref.failure_text(l.lookup_id), l.asked_at INTO failure, failed_at
+        FROM ref.lookup AS l
+        WHERE l.lookup_id = failed_lookup_id;
         source_id := n.source_id;
+        name := n.name;
         sep_plate_epoch_arcsec := n.sep_arcsec;
-        sep_catalog_epoch_arcsec := n.sep_catalog_epoch_arcsec;
+        sep_catalog_epoch_arcsec := n.sep_own;
         mag := n.mag;
         pmra_masyr := n.pmra_masyr;
         pmdec_masyr := n.pmdec_masyr;
@@ -49,7 +77,25 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION api.nearest_sources IS
-    'Per catalogue the nearest source to a detection, its distance at the plate''s epoch and its own, and the coverage';
+    'Per catalogue the nearest source to a detection, its distance at the plate''s epoch and its own, and the evidence';
+
+-- Moving objects that were predicted to pass by: the match radius is for matches, this one for people.
+CREATE OR REPLACE FUNCTION api.moving_near(which_extraction_id bigint, which_number integer, radius_arcsec double precision DEFAULT 60)
+RETURNS TABLE (
+    catalog text, name text, number integer, class text, mag real, sep_arcsec double precision,
+    sep_middle_arcsec double precision, trail_arcsec double precision, error_arcsec real
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT c.catalog, m.name, m.number, m.class, m.mag, m.sep_arcsec, m.sep_middle_arcsec, m.trail_arcsec, m.error_arcsec
+    FROM vasco.detection AS d
+    JOIN vasco.extraction AS e USING (extraction_id)
+    CROSS JOIN ref.catalog AS c
+    CROSS JOIN LATERAL sky.moving_near(e.image_id, c.catalog, d.ra, d.dec, radius_arcsec) AS m
+    WHERE d.extraction_id = which_extraction_id AND d.number = which_number AND c.moving
+    ORDER BY m.sep_arcsec, c.catalog, m.source_id
+$$;
+COMMENT ON FUNCTION api.moving_near IS 'Moving objects whose predicted trail passes near a detection, nearest first';
 
 CREATE OR REPLACE VIEW api.verdicts AS
 SELECT

@@ -1,10 +1,13 @@
 """Verbs that ask: candidates and explain."""
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import text
 
@@ -59,12 +62,13 @@ def explain_command(src_id: str, kind: str) -> None:
     """Tell the whole story of one detection.
 
     SRC_ID is TILE_ID:NUMBER, as candidates prints it. Shown are every catalogue's nearest source, its distance at the
-    plate's epoch and at its own, the look-up that covers the position, and every gate's value and limit.
+    plate's epoch and at its own, the look-up that covers the position or the one that failed there, moving objects that
+    passed by, and every gate's value and limit.
     """
     with Database(Settings()).connect() as connection:
         found = explain(connection, src_id)
     if kind == "json":
-        click.echo(json.dumps([e.as_dict() for e in found]))
+        click.echo(json.dumps([e.as_dict() for e in found], default=datetime.isoformat))
         return
     for explanation in found:
         _print_explanation(explanation)
@@ -79,16 +83,27 @@ def _print_explanation(e: Explanation) -> None:
         f"MAG_AUTO {d['mag_auto']:.3f}, SNR_WIN {d['snr_win']:.1f}"
     )
     sources = Table(
-        "catalogue", "state", "nearest source", "at plate epoch", "at its own", "mag", "pm mas/yr", "covered by",
+        "catalogue", "state", "nearest source", "at plate epoch", "at its own", "mag", "pm mas/yr", "evidence",
         box=None, header_style="bold",
     )  # fmt: skip
     for s in e.sources:
         motion = "" if s["pmra_masyr"] is None else f"{s['pmra_masyr']:.1f}, {s['pmdec_masyr']:.1f}"
         sources.add_row(
-            s["catalog"], s["state"], _text(s["source_id"]), _arcsec(s["sep_plate_epoch_arcsec"]),
-            _arcsec(s["sep_catalog_epoch_arcsec"]), _text(s["mag"]), motion, s["covered_by"] or "nothing",
+            s["catalog"], s["state"], escape(s["name"] or _text(s["source_id"])), _arcsec(s["sep_plate_epoch_arcsec"]),
+            _arcsec(s["sep_catalog_epoch_arcsec"]), _text(s["mag"]), motion, escape(_evidence(s)),
         )  # fmt: skip
     console.print(sources)
+    if e.moving:
+        moving = Table(
+            "moving object", "catalogue", "class", "V", "from its trail", "from its middle", "trail",
+            box=None, header_style="bold",
+        )  # fmt: skip
+        for m in e.moving:
+            moving.add_row(
+                escape(m["name"]), m["catalog"], escape(m["class"] or ""), _text(m["mag"]), _arcsec(m["sep_arcsec"]),
+                _arcsec(m["sep_middle_arcsec"]), _arcsec(m["trail_arcsec"]),
+            )  # fmt: skip
+        console.print(moving)
     verdicts = Table("run", "stage", "outcome", "value", "parameters", "why not", box=None, header_style="bold")
     for v in e.verdicts:
         value = "" if v["value"] is None else f"{v['value']:.5g}"
@@ -97,6 +112,20 @@ def _print_explanation(e: Explanation) -> None:
     console.print(verdicts)
     for run, is_candidate in e.is_candidate.items():
         console.print(f"run {run}: [bold]{'candidate' if is_candidate else 'no candidate'}[/]")
+
+
+def _evidence(source: Mapping[str, Any]) -> str:
+    """What a catalogue's state stands on: the look-up that covers the position, or why none does."""
+    if source["state"] == "unknown" and source["failure"] is not None:
+        return f"failed {_ago(source['failed_at'])}: {source['failure']}"
+    if source["state"] == "not_covered" and source["reason"] is not None:
+        return str(source["reason"])
+    return "nothing" if source["covered_by"] is None else f"{source['covered_by']}, {_ago(source['covered_at'])}"
+
+
+def _ago(when: datetime) -> str:
+    days = (datetime.now(UTC) - when).total_seconds() / 86400
+    return f"{days:.1f} d ago" if days >= 1 else f"{24 * days:.1f} h ago"
 
 
 def _text(value: Any) -> str:

@@ -20,7 +20,10 @@ class Explanation:
     detection : mapping
         Its row in ``api.detections``.
     sources : sequence of mapping
-        Rows of ``api.nearest_sources``: per catalogue the nearest source, and the coverage.
+        Rows of ``api.nearest_sources``: per catalogue the nearest source, and the look-ups that covered the
+        position or failed there.
+    moving : sequence of mapping
+        Rows of ``api.moving_near``: moving objects predicted within 60 arcsec, nearest first.
     verdicts : sequence of mapping
         Rows of ``api.verdicts``, per run in the order of its stages.
     is_candidate : mapping of str to bool
@@ -29,6 +32,7 @@ class Explanation:
 
     detection: Mapping[str, Any]
     sources: Sequence[Mapping[str, Any]]
+    moving: Sequence[Mapping[str, Any]]
     verdicts: Sequence[Mapping[str, Any]]
     is_candidate: Mapping[str, bool]
 
@@ -70,6 +74,7 @@ def explain(connection: Connection, src_id: str) -> list[Explanation]:
 def _explain(connection: Connection, detection: dict[str, Any]) -> Explanation:
     which = {"extraction_id": detection["extraction_id"], "number": detection["number"]}
     sources = connection.execute(text("SELECT * FROM api.nearest_sources(:extraction_id, :number)"), which).mappings()
+    moving = connection.execute(text("SELECT * FROM api.moving_near(:extraction_id, :number)"), which).mappings()
     verdicts = connection.execute(
         text("""
             SELECT run, stage, outcome, value, parameters, reason, evidence
@@ -95,6 +100,7 @@ def _explain(connection: Connection, detection: dict[str, Any]) -> Explanation:
     return Explanation(
         detection=detection,
         sources=[dict(row) for row in sources],
+        moving=[dict(row) for row in moving],
         verdicts=[dict(row) for row in verdicts],
         is_candidate={row.run: row.is_candidate for row in judged},
     )
