@@ -233,16 +233,27 @@ def _find_columns(
     return found
 
 
-def check_unit(name: str, unit: Any, expected: u.UnitBase) -> None:
+def check_unit(name: str, unit: Any, expected: u.UnitBase | str) -> None:
     """Refuse a column whose unit is another than expected; one without a unit is believed.
+
+    Parameters
+    ----------
+    name : str
+        The column, for the message.
+    unit : str or `~astropy.units.Unit` or None
+        What it says.
+    expected : `~astropy.units.Unit` or str
+        What it should say; empty if that does not matter.
 
     Raises
     ------
     WrongUnitError
         If it is another.
     """
-    if unit is None or str(unit).strip() in ("", "-", "---"):
+    if unit is None or not expected or str(unit).strip() in ("", "-", "---"):
         return
+    if isinstance(expected, str):
+        expected = u.Unit(expected)
     parsed = _parsed_unit(unit)
     if parsed is None:
         # Names such as "Vega mag" and "'mag'" are magnitudes to everyone but a parser of units.
