@@ -16,6 +16,7 @@ __all__ = [
     "CatalogDefinition",
     "Condition",
     "MotionRule",
+    "SkyPosition",
     "SourceBinding",
     "catalog",
     "catalogs",
@@ -23,11 +24,14 @@ __all__ = [
     "registry_text",
 ]
 
-_NOT_STORED = {"columns", "via", "canary", "confirmed_motion", "footprint_table"}
+_NOT_STORED = {"columns", "via", "canary", "confirmed_motion", "footprint_table", "bulk_filter", "bulk_rows"}
 
 
 class ColumnNames(BaseModel):
-    """Names under which each core column is found in files; the first match wins."""
+    """Names under which each core column is found in files and answers; the first match wins.
+
+    A catalogue without numbers for its sources is known by designations, and one without either by positions.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,12 +43,6 @@ class ColumnNames(BaseModel):
     epoch: list[str] = []
     mag: list[str] = []
     designation: list[str] = []
-
-    @model_validator(mode="after")
-    def _something_names_the_source(self) -> Self:
-        if not self.source_id and not self.designation:
-            raise ValueError("give source_id, or designation where the catalogue has no numbers for its sources")
-        return self
 
 
 class Condition(BaseModel):
@@ -95,6 +93,11 @@ class SourceBinding(BaseModel):
         Only rows for which all of these hold are asked for.
     access : {'any', 'list'}
         Whether a whole area can be asked for, or only the surroundings of given positions.
+    mode : {'sync', 'async'}
+        Whether lists of positions are answered at once, or worked on as jobs.
+    nearest_only : bool
+        Whether only the row nearest to each position of a list counts: in tables of single exposures
+        a star is as many rows as there are exposures of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -105,6 +108,8 @@ class SourceBinding(BaseModel):
     columns: dict[str, str]
     where: tuple[Condition, ...] = ()
     access: Literal["any", "list"] = "any"
+    mode: Literal["sync", "async"] = "sync"
+    nearest_only: bool = False
 
     @field_validator("where", mode="before")
     @classmethod
@@ -122,14 +127,28 @@ class SourceBinding(BaseModel):
         return self
 
 
+class SkyPosition(BaseModel):
+    """A position in degrees."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ra: float = Field(ge=0, lt=360)
+    dec: float = Field(ge=-90, le=90)
+
+
 class CanaryPosition(BaseModel):
-    """A circle in which the catalogue surely has a source."""
+    """A circle in which the catalogue surely has a source.
+
+    ``empty`` is a position about which it surely has none within its coverage margin, if one is known;
+    lists of positions carry it along.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ra: float = Field(ge=0, lt=360)
     dec: float = Field(ge=-90, le=90)
     radius_arcsec: float = Field(gt=0, le=60)
+    empty: SkyPosition | None = None
 
 
 class MotionRule(BaseModel):
@@ -153,7 +172,11 @@ class MotionRule(BaseModel):
 
 
 class CatalogDefinition(BaseModel):
-    """One reference catalogue; the columns of ``ref.catalog`` say what the fields mean."""
+    """One reference catalogue; the columns of ``ref.catalog`` say what the fields mean.
+
+    ``bulk_filter`` is what rows of the partitioned release must fulfil to be in the catalogue, and
+    ``bulk_rows`` the number of rows of that release, as published.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -178,6 +201,13 @@ class CatalogDefinition(BaseModel):
     canary: CanaryPosition | None = None
     confirmed_motion: MotionRule | None = None
     footprint_table: str | None = None
+    bulk_filter: tuple[Condition, ...] = ()
+    bulk_rows: int | None = Field(default=None, gt=0)
+
+    @field_validator("bulk_filter", mode="before")
+    @classmethod
+    def _read_filter(cls, value: Any) -> Any:
+        return tuple(Condition.parse(each) if isinstance(each, str) else each for each in value)
 
     @model_validator(mode="before")
     @classmethod
@@ -199,7 +229,7 @@ class CatalogDefinition(BaseModel):
         for service, binding in self.via.items():
             names = self.columns
             for core in (names.source_id or names.designation, names.ra, names.dec):
-                if not set(core) & set(binding.columns):
+                if core and not set(core) & set(binding.columns):
                     raise ValueError(f"via {service}: none of {', '.join(core)} is asked for")
         return self
 

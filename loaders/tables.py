@@ -190,15 +190,14 @@ def _core_columns(
 ) -> dict[str, pa.ChunkedArray | pa.Array]:
     found = _find_columns(raw, units, definition, overrides)
     n_rows = raw.num_rows
-    designation = found["designation"]
-    names = pa.nulls(n_rows, pa.string()) if designation is None else pc.cast(designation, pa.string())
+    names = _names(found, definition)
     columns = {
         "source_id": _ids_of_names(names, definition.name)
         if found["source_id"] is None
         else _integers(found["source_id"]),
         "ra": _floats("ra", found["ra"], pa.float64(), n_rows),
         "dec": _floats("dec", found["dec"], pa.float64(), n_rows),
-        "epoch_jyear": _filled(_floats("epoch", found["epoch"], pa.float32(), n_rows), definition.epoch_jyear),
+        "epoch_jyear": _epochs(_floats("epoch", found["epoch"], pa.float32(), n_rows), definition.epoch_jyear),
         "pmra_masyr": _floats("pmra", found["pmra"], pa.float32(), n_rows),
         "pmdec_masyr": _floats("pmdec", found["pmdec"], pa.float32(), n_rows),
         "mag": _magnitudes(_floats("mag", found["mag"], pa.float32(), n_rows)),
@@ -217,8 +216,8 @@ def _find_columns(
     wanted: dict[str, list[str]] = definition.columns.model_dump()
     if unknown := set(overrides) - set(wanted):
         raise InputError(f"no core column {sorted(unknown)[0]!r}; those are: {', '.join(wanted)}")
-    # A catalogue without numbers for its sources has names, and the numbers are made of those.
-    required = ("source_id" if wanted["source_id"] else "designation", "ra", "dec")
+    # A catalogue without numbers for its sources has names or just positions, and the numbers are made of those.
+    required = {"ra", "dec"} | {next((core for core in ("source_id", "designation") if wanted[core]), "ra")}
     found: dict[str, pa.ChunkedArray | None] = {}
     for core, names in wanted.items():
         candidates: Sequence[str] = [overrides[core]] if core in overrides else names
@@ -290,6 +289,24 @@ def _integers(column: pa.ChunkedArray | None) -> pa.ChunkedArray:
         raise BadRowError(f"the source ids are not 64-bit integers: {error}") from error
 
 
+def _names(found: Mapping[str, pa.ChunkedArray | None], definition: CatalogDefinition) -> pa.ChunkedArray | pa.Array:
+    ra, dec = found["ra"], found["dec"]
+    assert ra is not None
+    assert dec is not None
+    if found["designation"] is not None:
+        return pc.cast(found["designation"], pa.string())
+    if found["source_id"] is not None:
+        return pa.nulls(len(ra), pa.string())
+    positions = zip(
+        _floats("ra", ra, pa.float64(), len(ra)).to_pylist(),
+        _floats("dec", dec, pa.float64(), len(dec)).to_pylist(),
+        strict=True,
+    )
+    return pa.array(
+        [None if None in position else "{:.7f}{:+.7f}".format(*position) for position in positions], pa.string()
+    )
+
+
 def _ids_of_names(names: pa.ChunkedArray | pa.Array, catalog_name: str) -> pa.Array:
     """Numbers made of names, the same on any machine and by any service."""
     ids = [None if name is None else content_id("source", catalog_name, name.strip()) for name in names.to_pylist()]
@@ -306,8 +323,10 @@ def _floats(core: str, column: pa.ChunkedArray | None, kind: pa.DataType, n_rows
     return pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
 
 
-def _filled(values: pa.ChunkedArray | pa.Array, default: float) -> pa.ChunkedArray | pa.Array:
-    return pc.fill_null(values, pa.scalar(default, pa.float32()))
+def _epochs(values: pa.ChunkedArray | pa.Array, default: float) -> pa.ChunkedArray | pa.Array:
+    """Some catalogues write 0 where they do not know the epoch."""
+    known = pc.if_else(pc.equal(values, 0), pa.scalar(None, pa.float32()), values)
+    return pc.fill_null(known, pa.scalar(default, pa.float32()))
 
 
 def _magnitudes(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
