@@ -18,6 +18,11 @@ from vascodb.settings import Settings
 
 __all__ = ["COMMANDS"]
 
+_ORDER = {
+    "api.catalogs": " ORDER BY catalog",
+    "api.gaps": " ORDER BY catalog, asked_at DESC, lookup_id",
+    "api.endpoints": " ORDER BY service, endpoint",
+}
 _MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "missing": ("✗", "red")}
 
 
@@ -71,18 +76,28 @@ def init() -> None:
 
 
 @click.command(epilog="Example: vascodb status --fingerprint")
+@click.option("--gaps", "relation", flag_value="api.gaps", help="List what is still to be tried again instead.")
+@click.option(
+    "--endpoints",
+    "relation",
+    flag_value="api.endpoints",
+    help="List the services' addresses instead, last good and bad.",
+)
 @click.option(
     "--fingerprint",
-    is_flag=True,
+    "relation",
+    flag_value="api.fingerprint",
     help="Print one hash per table and one for all instead; equal content has equal hashes on any machine.",
 )
 @output_options
-def status(fingerprint: bool, kind: str, output: Path | None, show_sql: bool) -> None:
-    """List the reference catalogues and the sky they cover."""
-    statement, relation = ("SELECT * FROM api.catalogs ORDER BY catalog", "api.catalogs")
-    if fingerprint:
-        statement, relation = ("SELECT * FROM api.fingerprint", "api.fingerprint")
-    query = Query(statement, {}, relation)
+def status(relation: str | None, kind: str, output: Path | None, show_sql: bool) -> None:
+    """List the reference catalogues: sources, the sky they cover, and how their look-ups went.
+
+    Sources are counted up to a million and estimated above. A gap is sky where a look-up failed and none has covered
+    since; fetching again tries it again. Ages are those of complete look-ups.
+    """
+    chosen = relation or "api.catalogs"
+    query = Query(f"SELECT * FROM {chosen}{_ORDER.get(chosen, '')}", {}, chosen)
     if show_sql:
         print_sql(query)
         return

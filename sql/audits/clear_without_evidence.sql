@@ -1,0 +1,13 @@
+-- Matches "clear" and passed vetoes that do not stand on a complete look-up of that catalogue or family.
+SELECT 'match' AS what, m.extraction_id, m.number, m.catalog AS claimed_by, m.lookup_id
+FROM vasco.match AS m
+LEFT JOIN ref.lookup AS l ON l.lookup_id = m.lookup_id AND l.catalog = m.catalog
+WHERE m.state = 'clear' AND l.complete IS NOT TRUE
+UNION ALL
+SELECT 'verdict', v.extraction_id, v.number, s.parameters ->> 'family', v.lookup_id
+FROM vasco.verdict AS v
+JOIN vasco.run_stage AS s ON s.run_id = v.run_id AND s.stage = v.stage AND s.function = 'veto'
+LEFT JOIN ref.lookup AS l ON l.lookup_id = v.lookup_id
+LEFT JOIN ref.catalog AS c ON c.catalog = l.catalog
+WHERE v.outcome = 'pass' AND (l.complete IS NOT TRUE OR c.family IS DISTINCT FROM s.parameters ->> 'family')
+ORDER BY 1, 2, 3, 4;
