@@ -1,5 +1,6 @@
 """Ask a service until it answers: mirrors in turn, pauses between attempts, and a record of how it went."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +17,9 @@ from vascodb.loaders.client.session import EvidenceSession
 __all__ = ["Reply", "ServiceClient"]
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+# Attempts are on record in the database; on the terminal only those see them who ask with -v.
+stamina.instrumentation.set_on_retry_hooks([])
 _LONGEST_WISH_S = 600.0
 """Services that want to be left alone for longer are given up for this time."""
 
@@ -100,7 +104,7 @@ class ServiceClient:
                 timeout=None,
                 wait_initial=self.settings.backoff_s,
                 wait_max=self.settings.max_backoff_s,
-                wait_jitter=self.settings.backoff_s,
+                wait_jitter=self.settings.backoff_s if self.settings.jitter_s is None else self.settings.jitter_s,
             ):
                 with attempt:
                     endpoint = self.first_endpoint
@@ -131,6 +135,7 @@ class ServiceClient:
         try:
             answer = question(session, endpoint)
         except LookupFailure as failure:
+            log.info("%s: %s", endpoint, failure)
             if failure.retry_after_s:
                 self._limiters[endpoint].pause(min(failure.retry_after_s, _LONGEST_WISH_S))
             with self._lock:
