@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vascodb.errors import InputError
 from vascodb.ids import file_sha256
 
-__all__ = ["Cone", "MocRegion", "Region"]
+__all__ = ["Cone", "MocRegion", "Region", "with_rim", "without_rim"]
 
 # 13 arcsec: what a cone loses at its rim beyond the margin.
 _FINEST_ORDER = 14
@@ -37,6 +37,10 @@ class Region(Protocol):
 
     def covered(self, margin_arcsec: float) -> MOC:
         """The positions that are at least ``margin_arcsec`` inside the region, never more than those."""
+        ...
+
+    def touched(self) -> MOC:
+        """Cells that hold all of the region, never less than that."""
         ...
 
 
@@ -111,6 +115,20 @@ class Cone:
         keep = distance <= np.radians(radius_deg - _EDGE_ARCSEC / 3600.0)
         return MOC.from_healpix_cells(cells[keep], depths[keep], max_depth=order)
 
+    def touched(self) -> MOC:
+        """Cells that hold all of the cone, with a ring of cells more than the search finds.
+
+        The search is told to find every cell that the circle touches, not those whose centre is in
+        it; the ring is for its rounding.
+        """
+        if self.radius_deg >= 90.0:
+            return MOC.from_healpix_cells(np.arange(12, dtype=np.uint64), np.zeros(12, dtype=np.uint8), max_depth=0)
+        order = max(0, min(_FINEST_ORDER, floor(log2(58.6 * 200 / (2 * np.pi * self.radius_deg)))))
+        cells, depths, _ = cone_search(
+            Longitude(self.ra_deg, u.deg), Latitude(self.dec_deg, u.deg), self.radius_deg * u.deg, depth=order
+        )
+        return MOC.from_healpix_cells(cells, depths, max_depth=order).extended()
+
 
 @dataclass(frozen=True)
 class MocRegion:
@@ -143,13 +161,30 @@ class MocRegion:
         return np.asarray(self.moc.contains_lonlat(Longitude(ra_deg, u.deg), Latitude(dec_deg, u.deg)))
 
     def covered(self, margin_arcsec: float) -> MOC:
-        """The MOC without its rim: all that is not within one cell of the outside.
+        """The MOC without its rim; see `without_rim`."""
+        return without_rim(self.moc, margin_arcsec)
 
-        Cells are chosen at least twice as wide as the margin, because the narrowest HEALPix cells
-        are little more than half as wide as the average.
-        """
-        outside = self.moc.complement()
-        order = floor(log2(_CELL_ARCSEC_AT_ORDER_0 / (2.0 * margin_arcsec)))
-        if order < outside.max_order:
-            outside = outside.degrade_to_order(order)
-        return outside.extended().complement()
+    def touched(self) -> MOC:
+        """The MOC itself."""
+        return self.moc
+
+
+def without_rim(moc: MOC, margin_arcsec: float) -> MOC:
+    """All that is not within one cell of the outside, so at least a margin inside.
+
+    Cells are chosen at least twice as wide as the margin, because the narrowest HEALPix cells
+    are little more than half as wide as the average.
+    """
+    return _at_rim_order(moc.complement(), margin_arcsec).extended().complement()
+
+
+def with_rim(moc: MOC, margin_arcsec: float) -> MOC:
+    """The least sky that, `without_rim`, still holds all of a MOC."""
+    return _at_rim_order(moc, margin_arcsec).extended()
+
+
+def _at_rim_order(moc: MOC, margin_arcsec: float) -> MOC:
+    order = floor(log2(_CELL_ARCSEC_AT_ORDER_0 / (2.0 * margin_arcsec)))
+    if order < moc.max_order:
+        return moc.degrade_to_order(order)
+    return moc.refine_to_order(order) if order > moc.max_order else moc

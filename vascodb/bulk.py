@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from vascodb.db import Database, service_errors
 from vascodb.errors import ServiceError
 
-__all__ = ["advisory_lock", "loading", "staged"]
+__all__ = ["advisory_lock", "loading", "staged", "try_advisory_lock"]
 
 _POSTGRES_TYPES = {
     pa.int64(): "bigint",
@@ -84,9 +84,19 @@ def staged(
             raise
 
 
-def advisory_lock(connection: Connection, subject: str) -> None:
-    """Hold a lock on a subject until the transaction ends; others that want it wait."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": subject})
+def advisory_lock(connection: Connection, subject: str, *, shared: bool = False) -> None:
+    """Hold a lock on a subject until the transaction ends; others that want it wait.
+
+    Any number may share it, but nobody holds it alone then.
+    """
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    connection.execute(text(f"SELECT {function}(hashtextextended(:subject, 0))"), {"subject": subject})
+
+
+def try_advisory_lock(connection: Connection, subject: str) -> bool:
+    """Hold a lock on a subject until the transaction ends, unless somebody else does; returns whether it is held."""
+    statement = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:subject, 0))")
+    return bool(connection.scalar(statement, {"subject": subject}))
 
 
 @contextmanager
