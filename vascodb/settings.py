@@ -27,18 +27,27 @@ class Settings(BaseSettings):
         Folder of everything vascodb writes: the private database, images, working files, logs.
     url : `~pydantic.SecretStr` or None
         SQLAlchemy or libpq URL of a server. Without it the private database under ``home`` is used.
+    settings : `~pathlib.Path` or None
+        Settings file of services, catalogues and fetches; see `settings_file`.
     """
 
     model_config = SettingsConfigDict(env_prefix="VASCODB_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     home: Path = Field(default_factory=_default_home)
     url: SecretStr | None = None
+    settings: Path | None = None
 
-    @field_validator("home")
+    @field_validator("home", "settings")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         # Tools run in folders of their own, where a relative path would be another.
-        return home.expanduser().absolute()
+        return None if path is None else path.expanduser().absolute()
+
+    @property
+    def settings_file(self) -> Path | None:
+        """The settings file in use: the one that is named, else ``settings.toml`` in ``home`` if there is one."""
+        usual = self.home / "settings.toml"
+        return self.settings or (usual if usual.exists() else None)
 
     @property
     def database_dir(self) -> Path:

@@ -3,7 +3,7 @@
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from vascodb.errors import InputError
 __all__ = ["Protocol", "ServiceSettings", "default_services", "service"]
 
 Protocol = Literal["tap", "asu", "mast", "xmatch", "skybot", "dss", "files"]
+Address = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$")]
 
 
 class ServiceSettings(BaseModel):
@@ -30,7 +31,9 @@ class ServiceSettings(BaseModel):
     attempts : int
         How often one question is tried, over all mirrors.
     backoff_s, max_backoff_s : float
-        First and longest pause between attempts, in seconds; it doubles, with jitter.
+        First and longest pause between attempts, in seconds; it doubles.
+    jitter_s : float or None
+        Longest random time added to a pause, in seconds; none: as long as the first pause.
     per_second : float
         Most questions begun per second.
     connections : int
@@ -45,19 +48,20 @@ class ServiceSettings(BaseModel):
         Longest answer taken.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     title: str
     protocol: Protocol
-    endpoints: tuple[str, ...] = Field(min_length=1)
-    connect_timeout_s: float = Field(default=10.0, gt=0)
-    first_byte_timeout_s: float = Field(default=90.0, gt=0)
-    total_timeout_s: float = Field(default=600.0, gt=0)
-    attempts: int = Field(default=4, ge=1)
-    backoff_s: float = Field(default=1.0, ge=0)
-    max_backoff_s: float = Field(default=60.0, ge=0)
-    per_second: float = Field(default=3.0, gt=0)
-    connections: int = Field(default=3, ge=1)
+    endpoints: tuple[Address, ...] = Field(min_length=1)
+    connect_timeout_s: float = Field(default=10.0, gt=0, le=3600)
+    first_byte_timeout_s: float = Field(default=90.0, gt=0, le=86_400)
+    total_timeout_s: float = Field(default=600.0, gt=0, le=604_800)
+    attempts: int = Field(default=4, ge=1, le=1000)
+    backoff_s: float = Field(default=1.0, ge=0, le=3600)
+    max_backoff_s: float = Field(default=60.0, ge=0, le=86_400)
+    jitter_s: float | None = Field(default=None, ge=0, le=3600)
+    per_second: float = Field(default=3.0, gt=0, le=10_000)
+    connections: int = Field(default=3, ge=1, le=100)
     row_cap: int = Field(default=200_000, gt=1)
     list_rows: int = Field(default=2_000, ge=1)
     max_radius_deg: float = Field(default=1.0, gt=0, le=90)
