@@ -1,9 +1,6 @@
 """Fetch all of a catalogue's sources in areas of sky: ask, split what is cut, store what is whole, record all."""
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from mocpy import MOC
 from sqlalchemy import Connection, text
@@ -25,22 +22,18 @@ from vascodb.loaders.fetch.evidence import (
     record_split,
 )
 from vascodb.loaders.fetch.locks import claimed
-from vascodb.loaders.fetch.threads import run_threads
 from vascodb.loaders.fetch.totals import FetchTotals
 from vascodb.loaders.fetch.units import Unit, parts
+from vascodb.loaders.fetch.workqueue import WorkQueue
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.sources import AreaSource
 from vascodb.loaders.store import add_coverage, finish_load, merge_sources
 
 __all__ = ["AreaFetch"]
 
-_GIVE_UP_AFTER = 3
-"""So many units failing one after the other, whatever the attempts: the service is down for now."""
-_WAIT_FOR_OTHERS_S = 0.5
-
 
 class AreaFetch:
-    """One run of a fetch: a queue of units and the threads that empty it.
+    """One fetch of one catalogue from one service.
 
     Parameters
     ----------
@@ -72,14 +65,9 @@ class AreaFetch:
         progress: Callable[[FetchTotals], None] = lambda _: None,
     ) -> None:
         self._database, self._client, self._definition, self._source = database, client, definition, source
-        self._survey, self._again, self._progress = survey, again, progress
+        self._survey, self._again = survey, again
         self._canary = Canary(database, client, definition, source)
-        self._queue: deque[Unit] = deque()
-        self._busy = 0
-        self._state = threading.Condition()
-        self._failures_in_a_row = 0
-        self._stopped = threading.Event()
-        self.totals = FetchTotals()
+        self._queue: WorkQueue[Unit] = WorkQueue(database, progress=progress)
 
     def run(self, units: Iterable[Unit], workers: int) -> FetchTotals:
         """Do the units; safe to kill at any instant and to run again, also side by side.
@@ -89,60 +77,24 @@ class AreaFetch:
         `FetchTotals`
             Failed look-ups are counted there, never raised.
         """
-        self._queue.extend(units)
-        self.totals = FetchTotals(planned=len(self._queue))
-        run_threads(self._work, workers, self._stop)
-        if self.totals.complete:
+        totals = self._queue.run(units, workers, self._do)
+        if totals.complete:
             finish_load(self._database, self._definition.name)
-        return self.totals
-
-    def _stop(self) -> None:
-        with self._state:
-            self._stopped.set()
-            self._state.notify_all()
-
-    def _work(self) -> None:
-        """One thread: take units until there are none, and nobody can add any."""
-        with self._database.autocommit() as locks:
-            while (unit := self._next()) is not None:
-                try:
-                    self._do(locks, unit)
-                finally:
-                    with self._state:
-                        self._busy -= 1
-                        self._state.notify_all()
-
-    def _next(self) -> Unit | None:
-        with self._state:
-            while True:
-                if self._stopped.is_set():
-                    return None
-                if self._queue:
-                    self._busy += 1
-                    return self._queue.popleft()
-                if not self._busy:
-                    return None
-                self._state.wait()
+        return totals
 
     def _do(self, locks: Connection, unit: Unit) -> None:
         with claimed(locks, f"{self._definition.name} {unit.region}") as mine:
             if not mine:
-                self._later(unit)
+                self._queue.later(unit)
                 return
             vouched = unit.vouches.intersection(self._survey)
             if self._is_known(locks, vouched):
-                self._count(skipped=1)
+                self._queue.count(skipped=1)
                 return
             if self._was_split(locks, unit):
                 self._split(unit)
                 return
             self._ask(unit, vouched)
-
-    def _later(self, unit: Unit) -> None:
-        """Another process is at it: come back when it is done, or gone."""
-        with self._state:
-            self._queue.append(unit)
-        self._stopped.wait(_WAIT_FOR_OTHERS_S)
 
     def _is_known(self, connection: Connection, vouched: MOC) -> bool:
         return not self._again and uncovered(connection, self._definition.name, vouched).empty()
@@ -190,8 +142,8 @@ class AreaFetch:
             with self._database.connect() as connection:
                 record_split(connection, question, reply, reply.failure, self._client.settings.row_cap)
                 record_endpoints(connection, self._client)
-            self._count(split=1)
-            self._enqueue(smaller)
+            self._queue.count(split=1)
+            self._queue.add(smaller)
         elif reply.failure is not None:
             self._fail(unit, vouched, question, reply, reply.failure)
 
@@ -228,8 +180,7 @@ class AreaFetch:
         except InputError as error:
             self._fail(unit, vouched, question, reply, LookupFailure(Cause.CONTRADICTION, str(error)))
             return
-        self._failures_in_a_row = 0
-        self._count(complete=1, rows=answer.rows_in, rows_new=rows_new)
+        self._queue.count(complete=1, rows=answer.rows_in, rows_new=rows_new)
 
     def _fail(
         self, unit: Unit, vouched: MOC, question: Question, reply: Reply[SourceAnswer], failure: LookupFailure
@@ -239,32 +190,16 @@ class AreaFetch:
             lookup_id = record_failure(connection, question, reply, failure)
             add_gap(connection, self._definition.name, lookup_id, uncovered(connection, self._definition.name, vouched))
             record_endpoints(connection, self._client)
-        self._count(failed=1, failure=f"{unit.region}: {failure}")
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= _GIVE_UP_AFTER:
-            with self._state:
-                self.totals = replace(self.totals, given_up=len(self._queue))
-            self._stop()
+        self._queue.failed(f"{unit.region}: {failure}")
 
     def _split(self, unit: Unit) -> None:
-        self._count(skipped=1)
-        self._enqueue(self._parts(unit))
+        self._queue.count(skipped=1)
+        self._queue.add(self._parts(unit))
 
     def _parts(self, unit: Unit) -> list[Unit]:
         """The unit in smaller ones, without those that lie outside the survey."""
         smaller = parts(unit, self._definition.coverage_margin_arcsec)
         return [part for part in smaller if not part.vouches.intersection(self._survey).empty()]
-
-    def _enqueue(self, units: list[Unit]) -> None:
-        with self._state:
-            self._queue.extendleft(reversed(units))
-            self.totals = replace(self.totals, planned=self.totals.planned + len(units))
-            self._state.notify_all()
-
-    def _count(self, failure: str | None = None, **more: int) -> None:
-        with self._state:
-            self.totals = self.totals.plus(failure, **more)
-            self._progress(self.totals)
 
 
 def _unasked(client: ServiceClient, failure: LookupFailure) -> Reply[SourceAnswer]:
