@@ -43,18 +43,24 @@ COMMENT ON FUNCTION sky.trail_separation IS 'Distance of a position from a trail
 CREATE OR REPLACE FUNCTION sky.trails(which_image_id bigint, catalog_name text)
 RETURNS TABLE (
     lookup_id bigint, source_id bigint, name text, number integer, class text, mag real, error_arcsec real,
-    ra_deg double precision, dec_deg double precision, half_ra_arcsec double precision, half_dec_arcsec double precision
+    ra_deg double precision, dec_deg double precision,
+    half_ra_arcsec double precision, half_dec_arcsec double precision, half_arcsec double precision
 )
 LANGUAGE sql STABLE
 AS $$
-    SELECT
-        o.lookup_id, o.source_id, o.name, o.number, o.class, o.mag, o.error_arcsec, o.ra, o.dec,
-        coalesce(o.rate_ra_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0,
-        coalesce(o.rate_dec_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0
-    FROM plate.image AS i
-    JOIN ref.moving_look AS l USING (image_id)
-    CROSS JOIN LATERAL (SELECT m.* FROM ref.moving_object AS m WHERE m.lookup_id = l.lookup_id OFFSET 0) AS o
-    WHERE i.image_id = which_image_id AND l.catalog = catalog_name
+    SELECT h.*, sqrt(h.half_ra_arcsec ^ 2 + h.half_dec_arcsec ^ 2)
+    FROM (
+        SELECT
+            o.lookup_id, o.source_id, o.name, o.number, o.class, o.mag, o.error_arcsec, o.ra, o.dec,
+            coalesce(o.rate_ra_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0 AS half_ra_arcsec,
+            coalesce(o.rate_dec_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0 AS half_dec_arcsec
+        FROM plate.image AS i
+        JOIN ref.moving_look AS l USING (image_id)
+        CROSS JOIN LATERAL (SELECT m.* FROM ref.moving_object AS m WHERE m.lookup_id = l.lookup_id OFFSET 0) AS o
+        WHERE i.image_id = which_image_id AND l.catalog = catalog_name
+    ) AS h
+    -- q3c_join must be given values, not formulas: with those PostgreSQL does not inline it and finds no index.
+    OFFSET 0
 $$;
 COMMENT ON FUNCTION sky.trails IS 'Trails that moving objects left on an image during its exposure, as predicted';
 
@@ -74,14 +80,14 @@ AS $$
     FROM (
         SELECT DISTINCT ON (t.source_id)
             t.source_id, t.name, t.number, t.class, t.mag, t.error_arcsec, t.ra_deg, t.dec_deg,
-            2 * sqrt(t.half_ra_arcsec ^ 2 + t.half_dec_arcsec ^ 2) AS trail_arcsec, s.sep_arcsec,
+            2 * t.half_arcsec AS trail_arcsec, s.sep_arcsec,
             sky.separation_arcsec(at_ra_deg, at_dec_deg, t.ra_deg, t.dec_deg) AS sep_middle_arcsec, t.lookup_id
         FROM sky.trails(which_image_id, catalog_name) AS t
         CROSS JOIN LATERAL sky.trail_separation(
             at_ra_deg, at_dec_deg, t.ra_deg, t.dec_deg, t.half_ra_arcsec, t.half_dec_arcsec
         ) AS s
         WHERE sky.separation_arcsec(at_ra_deg, at_dec_deg, t.ra_deg, t.dec_deg)
-            <= radius_arcsec + sqrt(t.half_ra_arcsec ^ 2 + t.half_dec_arcsec ^ 2) + 0.001
+            <= radius_arcsec + t.half_arcsec + 0.001
         AND s.sep_arcsec <= radius_arcsec
         ORDER BY t.source_id, s.sep_arcsec, t.lookup_id
     ) AS n
@@ -103,10 +109,7 @@ AS $$
         CROSS JOIN LATERAL (
             SELECT a.extraction_id, a.number, a.ra, a.dec
             FROM vasco.detection AS a
-            WHERE q3c_join(
-                t.ra_deg, t.dec_deg, a.ra, a.dec,
-                (radius_arcsec + sqrt(t.half_ra_arcsec ^ 2 + t.half_dec_arcsec ^ 2) + 0.001) / 3600
-            )
+            WHERE q3c_join(t.ra_deg, t.dec_deg, a.ra, a.dec, (radius_arcsec + t.half_arcsec + 0.001) / 3600)
             OFFSET 0
         ) AS d
         CROSS JOIN LATERAL sky.trail_separation(

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import astropy.units as u
 import pytest
+from astropy.coordinates import Latitude, Longitude
+from mocpy import MOC
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
+from toysky import ToySky
 
 from vascodb.errors import InputError
 from vascodb.extract.config import load_config
@@ -83,3 +87,49 @@ def test_a_profile_with_a_mistake_is_refused(stages: list[dict[str, Any]]) -> No
 def test_a_stage_is_judged_by_the_function_of_its_name_unless_it_names_another() -> None:
     assert StageDefinition(stage="snr", step=1).function_name == "snr"
     assert StageDefinition(stage="gaia", function="veto", step=1).function_name == "veto"
+
+
+def test_a_profile_may_require_more_families_each_a_veto_of_the_first_step() -> None:
+    profile, plain = load_profile("default").requiring(["skybot", "2mass", "skybot"]), load_profile("default")
+    assert profile.name == "default+2mass+skybot"
+    assert profile.families == ["gaia", "2mass", "skybot"]
+    assert [(s.stage, s.step) for s in profile.stages[:4]] == [
+        ("gaia", 1), ("2mass", 1), ("skybot", 1), (plain.stages[1].stage, 2)
+    ]  # fmt: skip
+    assert profile.stages[3:] == plain.stages[1:]
+    assert profile.gates == plain.gates
+    assert profile == load_profile("default").requiring(["2mass"]).requiring(["skybot"])
+    assert profile.name == load_profile("default").requiring(["skybot", "2mass"]).name
+
+
+def test_requiring_what_is_required_already_changes_nothing() -> None:
+    plain = load_profile("default")
+    assert plain.requiring(["gaia"]) == plain.requiring([]) == plain
+
+
+@pytest.mark.parametrize("family", ["", "no_such", "Gaia", "gaia_dr3", "gaia; DROP"])
+def test_a_family_without_catalogues_is_refused_with_the_list(family: str) -> None:
+    with pytest.raises(InputError, match=r"unknown family of catalogues .*; there are: .*gaia"):
+        load_profile("default").requiring([family])
+
+
+@pytest.mark.parametrize("family", ["ps1", "2mass"])
+def test_a_candidate_is_clear_of_every_required_family(connection: Connection, family: str) -> None:
+    toy = ToySky(connection)
+    extraction_id = toy.extraction()
+    toy.detections(extraction_id, [10.0, 10.1, 10.2, 10.3, 20.0], [0.0] * 5, fwhm_image=[4.0, 3.9, 4.1, 4.05, 3.95])
+    name = toy.catalog("another", family)
+    toy.sources("gaia_dr3", [10.0], [0.0])
+    toy.sources(name, [10.1], [0.0])
+    toy.lookup("gaia_dr3")
+    toy.lookup(name, MOC.from_cone(Longitude(10.0, u.deg), Latitude(0.0, u.deg), radius=1 * u.deg, max_depth=12))
+    for catalog in ("gaia_dr3", name):
+        toy.match(extraction_id, catalog)
+    plain = load_profile("vasco60")
+    required = plain.requiring([family])
+    alone, both = toy.judge(plain, extraction_id), toy.judge(required, extraction_id)
+    assert toy.outcomes(both, "gaia") == {1: "fail", 2: "pass", 3: "pass", 4: "pass", 5: "pass"}
+    assert toy.outcomes(both, family) == {1: "pass", 2: "fail", 3: "pass", 4: "pass", 5: "not_covered"}
+    assert (toy.candidates(alone), toy.candidates(both)) == ([2, 3, 4, 5], [3, 4])
+    runs = toy.execute("SELECT run FROM vasco.run ORDER BY 1").scalars().all()
+    assert runs == ["vasco60", f"vasco60+{family}"]

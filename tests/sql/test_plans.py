@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mocpy import MOC
 from sqlalchemy import text
 from toysky import ToySky
 
@@ -84,7 +85,9 @@ def crowded(request: pytest.FixtureRequest, toy: ToySky) -> ToySky:
         toy.match(other, "gaia_dr3")
         toy.judge(load_profile("vasco60"), other)
         toy.execute("DELETE FROM ref.coverage")
+        toy.gap("gaia_dr3", MOC.from_string("0/0"))
         analyse(toy)
+        toy.execute("DELETE FROM ref.gap")
     toy.sources("gaia_dr3", ra, dec, pm, pm, mag=rng.uniform(10, 20, N_SOURCES))
     toy.lookup("gaia_dr3")
     extraction_id = toy.extraction(150, 20, radius_deg=0.8)
@@ -101,7 +104,15 @@ def crowded(request: pytest.FixtureRequest, toy: ToySky) -> ToySky:
 
 
 def analyse(toy: ToySky) -> None:
-    for table in ("ref.gaia_dr3", "ref.coverage", "vasco.detection", "vasco.match", "vasco.verdict", "vasco.run_image"):
+    for table in (
+        "ref.gaia_dr3",
+        "ref.coverage",
+        "ref.gap",
+        "vasco.detection",
+        "vasco.match",
+        "vasco.verdict",
+        "vasco.run_image",
+    ):
         toy.execute(f"ANALYZE {table}")
 
 
@@ -134,6 +145,32 @@ def test_searches_use_the_index_of_the_sky_and_that_of_coverage(crowded: ToySky,
         crowded, f"SELECT d.number, l.lookup_id FROM vasco.detection AS d {look}", 8 * (N_DETECTIONS + 1)
     )
     assert_index_searches(found, "coverage", "coverage_lower")
+
+    crowded.execute("DELETE FROM ref.coverage")
+    crowded.gap("gaia_dr3", cone_moc(150, 20, 3.0))
+    assert crowded.scalar("SELECT count(*) FROM ref.gap") > 1000
+    gap = "LEFT JOIN LATERAL sky.gap_at('gaia_dr3', d.hpx29) AS g ON true"
+    found = assert_work(
+        crowded, f"SELECT d.number, g.lookup_id FROM vasco.detection AS d {gap}", 8 * (N_DETECTIONS + 1)
+    )
+    assert_index_searches(found, "gap", "gap_lower")
+    found = assert_work(crowded, f"SELECT * FROM stage.look({e}, 'gaia_dr3')", 100 * N_DETECTIONS)
+    assert_index_searches(found, "gap", "gap_lower")
+
+
+def test_trails_are_compared_with_the_detections_near_them(crowded: ToySky) -> None:
+    e = crowded.extraction_id
+    rng = np.random.default_rng(3)
+    n_objects = 300
+    name = crowded.catalog("asteroids", moving=True)
+    objects = [
+        {"ra": float(ra), "dec": float(dec), "rate_ra_arcsec_h": 30.0}
+        for ra, dec in zip(150 + rng.uniform(-0.5, 0.5, n_objects), 20 + rng.uniform(-0.5, 0.5, n_objects), strict=True)
+    ]
+    crowded.moving_look(name, e, 150.0, 20.0, 1.5, objects)
+    found = assert_work(crowded, f"SELECT * FROM stage.look({e}, '{name}')", 30 * (N_DETECTIONS + n_objects))
+    assert "detection_sky" in {n.get("Index Name") for plan in found for n in nodes(plan)}
+    assert_work(crowded, f"SELECT * FROM sky.moving_near({e}, '{name}', 150, 20, 60)", 10 * n_objects)
 
 
 def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded: ToySky) -> None:
