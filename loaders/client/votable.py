@@ -8,7 +8,7 @@ import binascii
 import re
 import struct
 from dataclasses import dataclass
-from html import unescape
+from html import escape, unescape
 from typing import Any
 from xml.etree import ElementTree
 
@@ -25,6 +25,7 @@ __all__ = ["read_votable"]
 _END = re.compile(rb"(</(\w+:)?VOTABLE\s*>|<(\w+:)?VOTABLE[^>]*/>)\s*(<!--.*?-->\s*)*$", re.DOTALL)
 _DATA = re.compile(rb"<((?:\w+:)?(?:TABLEDATA|STREAM))\b([^>]*?)(/?)>")
 _CELL = re.compile(rb"<(?:\w+:)?TD\b[^>]*?(?:/>|>([^<]*)</(?:\w+:)?TD\s*>)")
+_LITERAL = re.compile(rb"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _TYPES = {
     "unsignedByte": "u1", "short": ">i2", "int": ">i4", "long": ">i8", "float": ">f4", "double": ">f8",
     "char": "S", "unicodeChar": "U", "boolean": "S",
@@ -103,6 +104,7 @@ def read_votable(body: bytes) -> RawTable:
     else:
         raise LookupFailure(Cause.NOT_THE_FORMAT, f"the VOTable's data are {kind}, {stream_attributes.decode()[:100]}")
     named = {each.name: column for each, column in zip(fields, columns, strict=True)}
+    _refuse_full(root, len(columns[0]))
     if matches and matches != [str(len(columns[0]))]:
         raise LookupFailure(Cause.TRUNCATED, f"the VOTable has {len(columns[0])} rows of {', '.join(matches)} matches")
     return RawTable(pa.table(named), {each.name: each.unit for each in fields if each.unit})
@@ -138,6 +140,14 @@ def _check_status(root: ElementTree.Element) -> None:
         raise LookupFailure(Cause.OVERFLOW, f"the service cut the answer: {overflow}")
 
 
+def _refuse_full(root: ElementTree.Element, n_rows: int) -> None:
+    """VizieR says how many rows it sends at most, and older hosts say no more when they cut there."""
+    for info in root.iter("INFO"):
+        limit = info.get("value", "").strip()
+        if info.get("name") in ("MaxTuples", "-out.max") and limit.isdigit() and n_rows >= int(limit):
+            raise LookupFailure(Cause.ROW_CAP, f"{n_rows} rows, as many as the service sends at most")
+
+
 def _read_field(element: ElementTree.Element) -> _Field:
     datatype, size = element.get("datatype", ""), element.get("arraysize", "1")
     if datatype not in _TYPES or "x" in size:
@@ -155,6 +165,8 @@ def _read_field(element: ElementTree.Element) -> _Field:
 
 
 def _from_cells(data: bytes, fields: list[_Field]) -> list[pa.Array]:
+    if b"<![CDATA[" in data:
+        data = _LITERAL.sub(lambda match: escape(match[1].decode("utf-8", "replace")).encode(), data)
     cells = _CELL.findall(data)
     rows = re.split(rb"</(?:\w+:)?TR\s*>", data)
     if rows.pop().strip():
