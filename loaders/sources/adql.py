@@ -5,7 +5,7 @@ import re
 from vascodb.loaders.regions import Cone
 from vascodb.loaders.registry import Condition, SourceBinding
 
-__all__ = ["column_name", "conditions", "cone_query", "select_list", "table_name"]
+__all__ = ["column_name", "conditions", "cone_query", "list_query", "select_list", "table_name"]
 
 _PLAIN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -55,6 +55,26 @@ def cone_query(binding: SourceBinding, cone: Cone) -> str:
     circle = f"CIRCLE('ICRS', {cone.ra_deg!r}, {cone.dec_deg!r}, {cone.radius_deg!r})"
     where = " AND ".join([f"1 = CONTAINS({position}, {circle})", *conditions(binding)])
     return f"SELECT {select_list(binding)} FROM {table_name(binding)} WHERE {where}"
+
+
+def list_query(binding: SourceBinding, radius_arcsec: float, upload: str) -> str:
+    """All sources near the positions of an uploaded table.
+
+    Parameters
+    ----------
+    binding : `SourceBinding`
+        Table and columns.
+    radius_arcsec : float
+        How near.
+    upload : str
+        Name of the uploaded table; its columns are ``row_id``, ``ra`` and ``dec``.
+    """
+    position = f"POINT('ICRS', c.{column_name(binding, binding.ra)}, c.{column_name(binding, binding.dec)})"
+    circle = f"CIRCLE('ICRS', t.ra, t.dec, {radius_arcsec / 3600.0!r})"
+    where = " AND ".join([f"1 = CONTAINS({position}, {circle})", *conditions(binding, "c")])
+    # The list of tables instead of a join, and no word AS: so does every service in use understand it.
+    tables = f"{table_name(binding)} c, TAP_UPLOAD.{upload} t"
+    return f"SELECT t.row_id, {select_list(binding, 'c')} FROM {tables} WHERE {where}"
 
 
 def _quoted(name: str) -> str:
