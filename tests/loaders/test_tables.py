@@ -4,14 +4,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from astropy.table import MaskedColumn, Table
 from cataloguefiles import gaia_table, write
 from pyarrow import parquet
 
 from vascodb.errors import InputError
+from vascodb.ids import content_id
 from vascodb.loaders.registry import catalog
-from vascodb.loaders.tables import CORE_SCHEMA, read_sources
+from vascodb.loaders.tables import (
+    CORE_SCHEMA,
+    BadRowError,
+    DuplicateSourceError,
+    MissingColumnError,
+    WrongUnitError,
+    core_table,
+    read_sources,
+)
 
 GAIA = catalog("gaia_dr3")
 EVERY_FORMAT = ["t.csv", "t.csv.gz", "t.ecsv", "t.fits", "t.fits.gz", "t.vot", "t.xml", "t.parquet"]
@@ -194,3 +204,112 @@ def test_the_real_table_of_m67_has_all_its_sources(shared_data: Path) -> None:
     table = read_sources(shared_data / "gaia" / "gaia_edr3_M67_6179rows.csv", catalog("gaia_edr3"))
     assert table.num_rows == 6179
     assert table["pmra_masyr"].null_count == 856
+
+
+# What services send goes through the same checks
+
+
+def raw_gaia(n: int = 5) -> pa.Table:
+    table = gaia_table(n)
+    return pa.table({
+        name: pa.array(np.ma.getdata(table[name]), mask=np.ma.getmaskarray(np.ma.asarray(table[name])))
+        for name in table.colnames
+    })  # fmt: skip
+
+
+def changed(table: pa.Table, name: str, values: list[object]) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+
+def test_each_kind_of_fault_has_its_own_error() -> None:
+    good = raw_gaia()
+    assert core_table(good, {}, GAIA).num_rows == 5
+    assert core_table(good[:0], {}, GAIA).num_rows == 0, "a service may say that there is nothing"
+    with pytest.raises(MissingColumnError):
+        core_table(good.drop_columns("dec"), {}, GAIA)
+    with pytest.raises(WrongUnitError):
+        core_table(good, {"pmra": "arcsec/yr"}, GAIA)
+    with pytest.raises(BadRowError):
+        core_table(changed(good, "ra", [1.0, 2.0, None, 4.0, 5.0]), {}, GAIA)
+    with pytest.raises(BadRowError):
+        core_table(changed(good, "ra", ["a", "b", "c", "d", "e"]), {}, GAIA)
+    twice = changed(good, "source_id", [1, 2, 3, 2, 5])
+    with pytest.raises(DuplicateSourceError):
+        core_table(twice, {}, GAIA)
+    assert core_table(twice, {}, GAIA, unique=False).num_rows == 5
+
+
+def test_a_catalogue_without_numbers_is_known_by_its_designations() -> None:
+    names = ["08512345+1148021", "08512345+1148021A", " 08512345+1148022 "]
+    raw = pa.table({"2MASS": names, "RAJ2000": [132.8, 132.81, 132.82], "DEJ2000": [11.8] * 3, "Jmag": [12.0] * 3})
+    table = core_table(raw, {}, catalog("twomass"))
+    assert table["source_id"].to_pylist() == [content_id("source", "twomass", name.strip()) for name in names]
+    assert table["designation"].to_pylist() == names
+    archive = raw.rename_columns(["designation", "ra", "dec", "j_m"])
+    assert core_table(archive, {}, catalog("twomass"))["source_id"].equals(table["source_id"])
+    with pytest.raises(BadRowError, match="row 2 has no source id"):
+        core_table(changed(raw, "2MASS", ["a", None, "b"]), {}, catalog("twomass"))
+    with pytest.raises(DuplicateSourceError):
+        core_table(changed(raw, "2MASS", ["a", "b", "a"]), {}, catalog("twomass"))
+    with pytest.raises(MissingColumnError, match="2MASS or _2MASS or designation"):
+        core_table(raw.drop_columns("2MASS"), {}, catalog("twomass"))
+
+
+def test_a_catalogue_without_names_is_known_by_its_positions() -> None:
+    raw = pa.table({"raj2000": [10.0, 359.9999999, 10.0], "dej2000": [5.0, -0.0000004, 5.0000001]})
+    table = core_table(raw, {}, catalog("supercosmos"))
+    assert table["designation"].to_pylist() == ["10.0000000+5.0000000", "359.9999999-0.0000004", "10.0000000+5.0000001"]
+    assert len(set(table["source_id"].to_pylist())) == 3
+    with pytest.raises(BadRowError, match="row 2"):
+        core_table(changed(raw, "raj2000", [1.0, None, 2.0]), {}, catalog("supercosmos"))
+
+
+@pytest.mark.parametrize("value", [-999.0, -99.999995, -0.99999995e9, 99.99, 1e20, np.nan, np.inf, None])
+def test_what_stands_for_no_magnitude_is_none(value: float | None) -> None:
+    raw = pa.table({"objID": [1, 2], "raMean": [1.0, 2.0], "decMean": [1.0, 2.0], "rMeanPSFMag": [value, -1.46]})
+    assert core_table(raw, {}, catalog("ps1_dr2"))["mag"].to_pylist() == [None, pytest.approx(-1.46)]
+
+
+def test_an_epoch_of_0_is_not_known() -> None:
+    table = core_table(changed(raw_gaia(2), "ref_epoch", [0.0, 2015.5]), {}, GAIA)
+    assert table["epoch_jyear"].to_pylist() == [2016.0, 2015.5]
+
+
+USNO_ROWS = {
+    "confirmed": (30, -40, 9, 5, 15.0, 14.0, True),
+    "second epoch in red alone": (30, -40, 9, 4, None, 14.0, True),
+    "second epoch in blue alone": (30, -40, 9, 4, 15.0, None, True),
+    "no motion": (0, 0, 9, 5, 15.0, 14.0, True),
+    "just below the limit": (149, 0, 9, 5, 15.0, 14.0, True),
+    "false pairing: fast": (186, 420, 9, 5, 15.0, 14.0, False),
+    "at the limit": (150, 0, 9, 5, 15.0, 14.0, False),
+    "fast in both together": (110, 110, 9, 5, 15.0, 14.0, False),
+    "not in the second epoch": (30, -40, 9, 5, None, None, False),
+    "no magnitude but its sentinel": (30, -40, 9, 5, 0.0, 99.99, False),
+    "too few plates": (30, -40, 9, 3, 15.0, 14.0, False),
+    "unlikely": (30, -40, 8, 5, 15.0, 14.0, False),
+    "probability unknown": (30, -40, None, 5, 15.0, 14.0, False),
+    "plates unknown": (30, -40, 9, None, 15.0, 14.0, False),
+    "motion unknown": (None, None, 9, 5, 15.0, 14.0, False),
+}
+
+
+def test_motions_of_usno_b_count_only_where_they_are_confirmed() -> None:
+    names = ["pmRA", "pmDE", "muPr", "Ndet", "B2mag", "R2mag"]
+    columns = dict(zip(names, zip(*(row[:6] for row in USNO_ROWS.values()), strict=True), strict=True))
+    raw = pa.table({
+        "USNO-B1.0": list(USNO_ROWS),
+        "RAJ2000": [100.0] * len(USNO_ROWS),
+        "DEJ2000": [10.0] * len(USNO_ROWS),
+        **{name: pa.array(values) for name, values in columns.items()},
+    })  # fmt: skip
+    table = core_table(raw, {}, catalog("usnob1"))
+    for row, (pmra, pmdec, _, _, _, _, believed) in zip(table.to_pylist(), USNO_ROWS.values(), strict=True):
+        expected = (float(pmra), float(pmdec)) if believed and pmra is not None else (None, None)
+        assert (row["pmra_masyr"], row["pmdec_masyr"]) == expected, row["designation"]
+        assert row["epoch_jyear"] == 2000.0
+
+
+def test_motions_of_usno_b_are_left_out_where_nothing_confirms_them() -> None:
+    raw = pa.table({"id": ["0001-0000001"], "ra": [1.0], "dec": [2.0], "pmRA": [5.0], "pmDE": [5.0]})
+    assert core_table(raw, {}, catalog("usnob1"))["pmra_masyr"].to_pylist() == [None]
