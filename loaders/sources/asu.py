@@ -40,7 +40,7 @@ class AsuSource:
         return {
             "source": self.binding.table,
             "columns": list(self.binding.columns),
-            "filters": {condition.column: f"{condition.operator}{condition.value}" for condition in self.binding.where},
+            "filters": _filters(self.binding),
             "row_limit": self.settings.row_cap,
             "cone": str(cone),
         }
@@ -64,6 +64,16 @@ class AsuSource:
         )
         raw = read_votable(response.content)
         return source_answer(raw, self.definition, self.binding, cone, self.settings.row_cap)
+
+
+def _filters(binding: SourceBinding) -> dict[str, str]:
+    """Conditions as the service reads them; those on one column go together."""
+    filters: dict[str, str] = {}
+    for condition in binding.where:
+        wanted = f"{condition.operator}{condition.value}"
+        earlier = filters.get(condition.column)
+        filters[condition.column] = f"{earlier} & {wanted}" if earlier else wanted
+    return filters
 
 
 @cache

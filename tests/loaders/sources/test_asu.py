@@ -107,10 +107,11 @@ def test_a_proper_empty_answer_is_an_answer_without_rows(
 
 
 def test_all_columns_and_conditions_are_said(server: VizierServer, stars: Table) -> None:
-    binding = SourceBinding(**BINDING.model_dump() | {"where": ("Gmag < 15",)})
+    binding = SourceBinding(**BINDING.model_dump() | {"where": ("Gmag < 15", "Gmag >= 9")})
     settings = settings_for(server)
     reply = ask(AsuSource(GAIA, binding, settings), settings, PLAIN)
-    assert rows_of(reply) == rows_in(stars[stars["Gmag"].filled(99) < 15], PLAIN)
+    bright = stars["Gmag"].filled(99)
+    assert rows_of(reply) == rows_in(stars[(bright < 15) & (bright >= 9)], PLAIN)
     assert server.requests[-1].first("-out") == "Source,RA_ICRS,DE_ICRS,pmRA,pmDE,Gmag"
 
 
