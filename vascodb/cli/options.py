@@ -1,6 +1,6 @@
 """Options that several commands share, and the values they take."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import astropy.units as u
 import click
 from astropy.coordinates import Angle
 
-__all__ = ["AngleType", "existing_path", "output_options"]
+from vascodb.errors import InputError
+
+__all__ = ["AngleType", "column_names", "column_option", "existing_path", "output_options"]
 
 FORMATS = ("table", "json", "csv", "ecsv", "votable", "fits", "parquet")
 
@@ -32,6 +34,22 @@ class AngleType(click.ParamType[float]):
 
 
 existing_path = click.Path(path_type=Path)
+
+column_option = click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="CORE=NAME",
+    help="Name that the catalogue has for a core column, e.g. ra=RAJ2000; may be repeated.",
+)
+
+
+def column_names(columns: Iterable[str]) -> dict[str, str]:
+    """What `column_option` was given: core column to the name that a file has for it."""
+    pairs = [column.partition("=") for column in columns]
+    if bad := [pair[0] for pair in pairs if not (pair[0] and pair[2])]:
+        raise InputError(f"--column {bad[0]}: write CORE=NAME, such as ra=RAJ2000")
+    return {core: own for core, _, own in pairs}
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:

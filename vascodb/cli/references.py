@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from vascodb.cli.options import existing_path
+from vascodb.cli.options import column_names, column_option, existing_path
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.loaders.reference import load_reference
@@ -36,13 +36,7 @@ def load_plates_command(source: Path) -> None:
 @click.argument("path", metavar="FILE", type=existing_path)
 @click.option("--cone", metavar="RA,DEC,RADIUS", help="The file is complete in this cone, e.g. 132.82,11.80,0.5deg.")
 @click.option("--moc", type=existing_path, metavar="FILE", help="The file is complete in this MOC (FITS, JSON, text).")
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="CORE=NAME",
-    help="Name that the file has for a core column, e.g. ra=RAJ2000; may be repeated.",
-)
+@column_option
 def load_reference_command(name: str, path: Path, cone: str | None, moc: Path | None, columns: tuple[str, ...]) -> None:
     """Load a reference catalogue from a file.
 
@@ -52,11 +46,8 @@ def load_reference_command(name: str, path: Path, cone: str | None, moc: Path | 
     if (cone is None) == (moc is None):
         raise InputError("give the sky in which the file is complete: --cone RA,DEC,RADIUS or --moc FILE")
     region: Region = Cone.parse(cone) if cone is not None else MocRegion.read(moc or Path())
-    pairs = [column.partition("=") for column in columns]
-    if bad := [pair[0] for pair in pairs if not (pair[0] and pair[2])]:
-        raise InputError(f"--column {bad[0]}: write CORE=NAME, such as ra=RAJ2000")
     definition = catalog(name)
-    done = load_reference(Database(Settings()), definition, path, region, {core: own for core, _, own in pairs})
+    done = load_reference(Database(Settings()), definition, path, region, column_names(columns))
     click.echo(
         f"{done.catalog}: {done.rows_in} sources read, {done.rows_new} new; "
         f"complete in {done.covered_sqdeg:.4f} deg² ({region.description}, without a rim of "
