@@ -21,6 +21,8 @@ class FetchTotals:
         Units that were known already.
     given_up : int
         Units not tried, because the service was down.
+    outside : int
+        Positions that were not asked about, because they lie outside the survey: not covered by it.
     rows, rows_new : int
         Rows in whole answers, and how many of them the catalogue did not have.
     failures : tuple of str
@@ -33,6 +35,7 @@ class FetchTotals:
     failed: int = 0
     skipped: int = 0
     given_up: int = 0
+    outside: int = 0
     rows: int = 0
     rows_new: int = 0
     failures: tuple[str, ...] = ()

@@ -13,7 +13,6 @@ import astropy.units as u
 import numpy as np
 import pyarrow as pa
 from astropy.coordinates import SkyCoord, angular_separation
-from astropy.time import Time
 from astroquery.imcce import SkybotClass
 from numpy.typing import NDArray
 
@@ -114,13 +113,13 @@ class SkybotSource:
         asked: dict[str, Any] = SkybotClass().cone_search_async(
             SkyCoord(cone.ra_deg, cone.dec_deg, unit="deg"),
             cone.radius_deg * u.deg,
-            Time(epoch_jd, format="jd", scale="utc"),
+            epoch_jd,
             location=observer,
             get_query_payload=True,
         )
-        # Repeated in full: the library rounds the time, and today's service calls the observatory by another name.
         plain = {name: value if isinstance(value, str) else float(value) for name, value in asked.items()}
-        return plain | {"-ep": repr(epoch_jd), "-observer": observer, "-from": "vascodb"}
+        # Today's service calls the observatory by another name than the older one, whose name the library knows.
+        return plain | {"-rd": _asked_radius_deg(cone), "-observer": observer, "-from": "vascodb"}
 
     def ask(
         self, session: EvidenceSession, endpoint: str, cone: Cone, epoch_jd: float, observer: str = PALOMAR
@@ -148,12 +147,19 @@ class SkybotSource:
             return MovingAnswer(OBJECT_SCHEMA.empty_table(), 0, self.row_cap)
         n_rows = raw.rows.num_rows
         if n_rows == 0:
-            raise LookupFailure(Cause.TRUNCATED, "a table without rows; the service says in words that a field is empty")
+            raise LookupFailure(
+                Cause.TRUNCATED, "a table without rows; the service says in words that a field is empty"
+            )
         if n_rows >= self.row_cap:
             raise LookupFailure(Cause.ROW_CAP, f"{n_rows} rows, as many as are taken at most")
         objects = _objects(raw)
         _refuse_outside(objects, cone)
         return MovingAnswer(objects, n_rows, self.row_cap)
+
+
+def _asked_radius_deg(cone: Cone) -> float:
+    """The service measures distances on the tangent plane, where they are longer: 0.4 arcsec at one degree."""
+    return float(np.degrees(np.tan(np.radians(min(cone.radius_deg, 80.0)))))
 
 
 def _read(body: bytes) -> RawTable:
@@ -162,15 +168,9 @@ def _read(body: bytes) -> RawTable:
     try:
         return read_votable(body)
     except LookupFailure as failure:
-        if failure.cause is Cause.SERVICE_ERROR and failure.detail.endswith(_ending_of_nothing(failure.detail)):
+        if failure.cause is Cause.SERVICE_ERROR and _NOTHING_FOUND in failure.detail:
             return RawTable(pa.table({}), said_empty=True)
         raise
-
-
-def _ending_of_nothing(said: str) -> str:
-    """The part of an error from the words for an empty field on, if that is all it says."""
-    match = re.search(rf"(?:^|ERROR )({_NOTHING_FOUND}[^;:]*)$", said)
-    return match[1] if match else "\0"
 
 
 def _read_text(text: str) -> RawTable:
@@ -298,7 +298,7 @@ def _nullable(values: NDArray[np.float64]) -> pa.Array:
 def _refuse_outside(objects: pa.Table, cone: Cone) -> None:
     there = (np.radians(objects[name].to_numpy()) for name in ("ra", "dec"))
     distance = np.degrees(angular_separation(np.radians(cone.ra_deg), np.radians(cone.dec_deg), *there))
-    outside = np.flatnonzero((distance - cone.radius_deg) * 3600.0 > _RIM_ARCSEC)
+    outside = np.flatnonzero((distance - _asked_radius_deg(cone)) * 3600.0 > _RIM_ARCSEC)
     if len(outside):
         raise LookupFailure(
             Cause.WRONG_SKY,
