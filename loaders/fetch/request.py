@@ -1,9 +1,11 @@
 """From what a user asks for to a fetch: which catalogue, which service, which sky or positions or images."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
+from mocpy import MOC
 from sqlalchemy import Connection
 
 from vascodb.db import Database
@@ -15,13 +17,18 @@ from vascodb.loaders.fetch.questions import detections_in_question, images_of, u
 from vascodb.loaders.fetch.reference import FetchPlan, client_for, fetch_areas, plan_areas, service_for
 from vascodb.loaders.fetch.targets import Target, plan_targets, plate_target, tile_target
 from vascodb.loaders.fetch.totals import FetchTotals
-from vascodb.loaders.regions import Cone
+from vascodb.loaders.hats import load_partitions
+from vascodb.loaders.partition_load import PartitionLoad
+from vascodb.loaders.regions import Cone, MocRegion
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.sources.registry import list_source
+from vascodb.plates.footprint import ORDER
 
 __all__ = ["Job", "Wish", "prepare"]
 
 Report = Callable[[FetchTotals], None]
+_ENDED = {"loaded": "complete", "already": "skipped", "busy": "skipped", "failed": "failed"}
+"""What became of a partition, as totals count it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Wish:
         Service; by default the catalogue's first one.
     again : bool
         Ask even for what is known.
+    local_copy : `~pathlib.Path` or None
+        Folder of a local copy of the catalogue, which is read instead of asking a service for sky.
     """
 
     tile: str | None = None
@@ -52,6 +61,7 @@ class Wish:
     size_arcmin: float = 60.0
     via: str | None = None
     again: bool = False
+    local_copy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,8 @@ def prepare(
     """
     if definition.moving:
         return _moving_job(database, services, definition, wish)
+    if wish.local_copy is not None and wish.via is None and wish.candidates is None:
+        return _local_job(database, definition, wish, wish.local_copy)
     name = service_for(definition, wish.via)
     by_position = services[name].protocol == "xmatch" or definition.via[name].access == "list"
     if by_position or (wish.candidates is not None and services[name].protocol == "tap"):
@@ -152,6 +164,29 @@ def _list_job(
         )
 
     return Job(f"{name}: {n_positions} positions in {queries} queries", queries, (), run)
+
+
+def _local_job(database: Database, definition: CatalogDefinition, wish: Wish, folder: Path) -> Job:
+    sky = MOC.new_empty(ORDER).union(*[target.sky for target in _targets(database, wish)])
+    region = MocRegion(sky, "what is wanted", sha256(sky.to_string().encode()).hexdigest())
+
+    def run(workers: int | None, progress: Report) -> FetchTotals:
+        totals = FetchTotals()
+
+        def report(wanted: int, load: PartitionLoad) -> None:
+            nonlocal totals
+            totals = replace(totals, planned=wanted).plus(
+                load.reason or None,
+                rows=load.rows_in,
+                rows_new=load.rows_new,
+                **{_ENDED[load.state]: 1},
+            )
+            progress(totals)
+
+        load_partitions(database, definition, folder, region, workers=workers or 2, progress=report)
+        return totals
+
+    return Job(f"the local copy in {folder}", 1, (), run)
 
 
 def _moving_job(

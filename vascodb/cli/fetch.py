@@ -69,8 +69,11 @@ def fetch_reference(
     if definition.family in chosen.without:
         raise InputError(f"{definition.name} is not fetched, because of {in_effect.origin('fetch.without')}")
     again = again or definition.family in chosen.again
-    wish = Wish(tile, plate, plan, cone, candidates, size, via, again)
-    in_effect.require_network()
+    # Whole copies are named by the families that the older pipelines kept: gaia, ps1, usnob.
+    local_copy = getattr(in_effect.configuration.bulk, definition.family, None)
+    wish = Wish(tile, plate, plan, cone, candidates, size, via, again, local_copy)
+    if local_copy is None:
+        in_effect.require_network()
     job = prepare(Database(settings), load_services(settings, definition.name), definition, wish)
     for note in job.notes:
         click.echo(note)
