@@ -17,6 +17,8 @@ COMMANDS = {
     "no candidates": ["candidates", "--tile", "tile_RA1.000_DECp1.000"],
     "status": ["status"],
     "fingerprint": ["status", "--fingerprint"],
+    "gaps": ["status", "--gaps"],
+    "lookups": ["lookups", "gaia_edr3"],
 }
 
 
@@ -33,7 +35,9 @@ def rows(request, judged) -> tuple[list[str], list[dict], dict[str, tuple[str, s
     """A command, its rows by psql, and its columns' comments and types by the catalogue of PostgreSQL."""
     name = request.param
     command = COMMANDS[name]
-    relation = {"status": "api.catalogs", "fingerprint": "api.fingerprint"}.get(name, "api.candidates")
+    relation = {
+        "status": "api.catalogs", "fingerprint": "api.fingerprint", "gaps": "api.gaps", "lookups": "api.lookups",
+    }.get(name, "api.candidates")  # fmt: skip
     comments = judged.sql(f"""
         SELECT attname, (regexp_match(col_description(attrelid, attnum), '(.*) \\[(.*)\\] \\{{(.*)\\}}'))[n]
         FROM pg_attribute, generate_series(1, 3) AS n
@@ -101,13 +105,14 @@ def test_columns_keep_unit_description_ucd_and_type_even_without_rows(kind, rows
         assert dtype in DTYPES.get(types[name], "SUO"), (name, dtype, types[name])
 
 
-DTYPES = {"double precision": "f", "real": "f", "bigint": "i", "integer": "i", "smallint": "i"}
+DTYPES = {"double precision": "f", "real": "f", "bigint": "i", "integer": "i", "smallint": "i", "boolean": "b"}
 
 
 def columns_of(kind: str, content: bytes) -> dict[str, tuple[str, str, str, str]]:
     if kind == "parquet":
         schema = parquet.read_schema(io.BytesIO(content))
-        kinds = {pa.types.is_floating: "f", pa.types.is_integer: "i", pa.types.is_string: "U"}
+        kinds = {pa.types.is_floating: "f", pa.types.is_integer: "i", pa.types.is_string: "U",
+                 pa.types.is_boolean: "b"}  # fmt: skip
         found = {}
         for field in schema:
             meta = {key.decode(): value.decode() for key, value in field.metadata.items()}
@@ -116,7 +121,8 @@ def columns_of(kind: str, content: bytes) -> dict[str, tuple[str, str, str, str]
         return found
     if kind == "votable":
         fields = parse_single_table(io.BytesIO(content)).fields
-        letters = {"double": "f", "float": "f", "long": "i", "int": "i", "unicodeChar": "U", "char": "U"}
+        letters = {"double": "f", "float": "f", "long": "i", "int": "i", "unicodeChar": "U", "char": "U",
+                   "bit": "b"}  # fmt: skip
         return {
             f.name: (" ".join(f.description.split()), str(f.unit or ""), f.ucd, letters[f.datatype]) for f in fields
         }

@@ -62,7 +62,7 @@ def forget_evidence_of_a_match(toy: ToySky) -> None:
 
 def lose_a_look_up(toy: ToySky) -> None:
     toy.execute("SET LOCAL session_replication_role = replica")
-    toy.execute("DELETE FROM ref.lookup WHERE lookup_id = (SELECT lookup_id FROM vasco.match WHERE number = 2 LIMIT 1)")
+    toy.execute("DELETE FROM ref.lookup WHERE lookup_id = (SELECT min(lookup_id) FROM ref.coverage)")
 
 
 def pass_on_another_familys_word(toy: ToySky) -> None:

@@ -18,7 +18,9 @@ __all__ = ["COMMANDS"]
 SOMETHING_FOUND = 1
 
 _LOOKUPS = """
-SELECT *
+SELECT
+    lookup_id, catalog, kind, region, complete, status, cause, error, service, endpoint, asked_at, age_d, seconds,
+    attempts, http_status, rows_in, row_cap
 FROM api.lookups
 WHERE (catalog = :catalog OR :catalog = '') AND (:failed = '' OR NOT complete AND status <> 'split')
 ORDER BY asked_at DESC, lookup_id
@@ -30,9 +32,10 @@ ORDER BY asked_at DESC, lookup_id
 @click.option("--failed", is_flag=True, help="Only those that failed or were cut off.")
 @output_options
 def lookups(name: str, failed: bool, kind: str, output: Path | None, show_sql: bool) -> None:
-    """List the look-ups with their evidence, newest first.
+    """List the look-ups, newest first: where, how they went, and why they failed.
 
-    CATALOG is the name of one catalogue; without it the look-ups of all are listed.
+    CATALOG is the name of one catalogue; without it the look-ups of all are listed. The view api.lookups has the rest
+    of the evidence: what was asked, the hash of the answer, the canary that vouches for it.
     """
     if name:
         catalog(name)

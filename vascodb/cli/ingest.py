@@ -119,10 +119,17 @@ def print_report(report: IngestReport) -> None:
     states = Table("catalogue", "matched", "clear", "unknown", "not covered", box=None, header_style="bold")
     for name, count in report.catalogs.items():
         states.add_row(name, *(str(count[state]) for state in ("matched", "clear", "unknown", "not_covered")))
+    console.print(states)
+    # Of a single family the table above says it all.
+    if len(report.vetoes) > 1:
+        vetoes = Table("veto", "pass", "fail", "unknown", "not covered", "left so far", box=None, header_style="bold")
+        for name, count in report.vetoes.items():
+            outcomes = (str(count[outcome]) for outcome in ("pass", "fail", "unknown", "not_covered"))
+            vetoes.add_row(name, *outcomes, str(report.remaining[name]))
+        console.print(vetoes)
     gates = Table("gate", "pass", "fail", "unknown", "left so far", box=None, header_style="bold")
     for name, count in report.gates.items():
         gates.add_row(name, *(str(count[o]) for o in ("pass", "fail", "unknown")), str(report.remaining[name]))
-    console.print(states)
     console.print(gates)
     console.print(f"[bold]{report.candidates} candidates[/]")
     for warning in report.warnings:

@@ -26,8 +26,9 @@ class IngestReport:
         Detections; those with PSF columns; those that passed every stage.
     catalogs : mapping
         Per catalogue the number of detections matched, clear, unknown and not_covered.
-    gates : mapping
-        Per gate the number of judged detections that pass, fail, are unknown or not_covered.
+    vetoes, gates : mapping
+        Per required family of catalogues, and per gate, the number of judged detections that pass, fail, are
+        unknown or not_covered.
     remaining : mapping
         Detections left after each stage and all before it, in order.
     warnings : sequence of str
@@ -43,6 +44,7 @@ class IngestReport:
     detections: int
     catalogs: Mapping[str, Mapping[str, int]]
     measured: int
+    vetoes: Mapping[str, Mapping[str, int]]
     gates: Mapping[str, Mapping[str, int]]
     remaining: Mapping[str, int]
     candidates: int
@@ -57,8 +59,8 @@ class IngestReport:
 
     @property
     def has_unknown(self) -> bool:
-        """Whether anything stayed unknown because a look-up failed or a value could not be measured."""
-        return any(c["unknown"] for c in self.catalogs.values()) or any(g["unknown"] for g in self.gates.values())
+        """Whether a verdict is unknown because a look-up failed or a value could not be measured."""
+        return any(counts["unknown"] for counts in (*self.vetoes.values(), *self.gates.values()))
 
 
 def read_report(
@@ -101,6 +103,7 @@ def read_report(
     ).mappings()
     rows = {str(row["stage"]): dict(row) for row in funnel}
     outcomes = ("pass", "fail", "unknown", "not_covered")
+    counts = {stage: {outcome: row[outcome] for outcome in outcomes} for stage, row in rows.items()}
     return IngestReport(
         image=str(path),
         tile_id=head.tile_id,
@@ -109,7 +112,8 @@ def read_report(
         detections=head.n_detections,
         catalogs=catalogs,
         measured=head.measured,
-        gates={stage: {outcome: rows[stage][outcome] for outcome in outcomes} for stage in profile.gates},
+        vetoes={stage: n for stage, n in counts.items() if stage not in profile.gates},
+        gates={stage: counts[stage] for stage in profile.gates},
         remaining={stage: row["remaining"] for stage, row in rows.items()},
         candidates=rows[profile.stages[-1].stage]["remaining"],
         warnings=head.tool_warnings,
