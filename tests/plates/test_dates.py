@@ -9,7 +9,7 @@ from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vascodb.plates.dates import julian_year, read_exposure_times
+from vascodb.plates.dates import julian_day, julian_year, read_exposure_times
 
 
 def at(*parts: int) -> datetime:
@@ -91,6 +91,12 @@ def test_without_a_length_the_middle_is_the_start(exposure: object) -> None:
 @pytest.mark.parametrize("moment", [at(1949, 11, 9), at(1954, 1, 1), at(1958, 12, 31, 23, 59), at(2000, 1, 1, 12)])
 def test_julian_years_agree_with_astropy(moment: datetime) -> None:
     assert julian_year(moment) == pytest.approx(Time(moment).jyear, abs=2.1e-6)
+
+
+@pytest.mark.parametrize("moment", [at(1949, 11, 9), at(1951, 11, 29, 12, 7), at(2000, 1, 1, 12), at(2000, 2, 29)])
+def test_the_day_of_a_julian_year_is_the_moment_it_came_from(moment: datetime) -> None:
+    # To a hundredth of a second; no leap seconds, no minute between UTC and TT.
+    assert julian_day(julian_year(moment)) == pytest.approx(Time(moment).jd, abs=0.01 / 86400)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-__all__ = ["ExposureTimes", "TimeQuality", "julian_year", "read_exposure_times"]
+__all__ = ["ExposureTimes", "TimeQuality", "julian_day", "julian_year", "read_exposure_times"]
 
 TimeQuality = Literal["single", "conflicting", "unknown"]
 
@@ -24,6 +24,7 @@ _UT = re.compile(r"(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")
 _FIRST_YEAR, _LAST_YEAR = 1850, 2100
 _LONGEST_EXPOSURE_MINUTES = 10_000.0
 _J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
+_J2000_JD = 2451545.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ def julian_year(moment: datetime) -> float:
     .. [1] Lieske 1979, A&A 73, 282.
     """
     return 2000.0 + (moment - _J2000).total_seconds() / 86400.0 / 365.25
+
+
+def julian_day(epoch_jyear: float) -> float:
+    """Julian date in UTC of an epoch that `julian_year` gave, in days."""
+    return _J2000_JD + (epoch_jyear - 2000.0) * 365.25
 
 
 def read_exposure_times(header: Mapping[str, Any]) -> ExposureTimes:
