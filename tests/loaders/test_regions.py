@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mocpy import MOC
 
 from vascodb.errors import InputError
-from vascodb.loaders.regions import Cone, MocRegion
+from vascodb.loaders.regions import Cone, MocRegion, with_rim, without_rim
 
 ARCSEC = 1 / 3600
 CONES = [
@@ -159,3 +159,40 @@ def test_what_is_no_moc_is_refused_in_one_line(tmp_path: Path, name: str) -> Non
 def test_an_empty_moc_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="empty"):
         moc_region(tmp_path, MOC.new_empty(10))
+
+
+def around(cone: Cone, n: int, seed: int = 0) -> SkyCoord:
+    """Points in a cone: evenly, at its rim, and at its centre."""
+    rng = np.random.default_rng(seed)
+    centre = SkyCoord(cone.ra_deg, cone.dec_deg, unit="deg")
+    radius = cone.radius_deg * np.concatenate([np.sqrt(rng.random(n)), np.full(n, 1 - 1e-12), [0.0]])
+    return centre.directional_offset_by(rng.random(len(radius)) * 360 * u.deg, radius * u.deg)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    ra=st.floats(0, 360, exclude_max=True) | st.sampled_from([0.0, 45.0, 90.0, 359.9999]),
+    dec=st.floats(-90, 90) | st.sampled_from([-90.0, -41.8103, 41.8103, 41.9, 89.99, 90.0]),
+    radius=st.floats(0.001, 180) | st.sampled_from([0.5, 0.76, 90.0]),
+)
+def test_the_cells_that_a_cone_touches_hold_all_of_it(ra: float, dec: float, radius: float) -> None:
+    cone = Cone(ra, dec, radius)
+    points = around(cone, 300)
+    assert cone.touched().contains_lonlat(Longitude(points.ra), Latitude(points.dec)).all()
+
+
+@pytest.mark.parametrize("cone", CONES[:8], ids=str)
+def test_the_cells_that_a_cone_touches_are_not_many_more_than_it_has(cone: Cone) -> None:
+    assert cone.touched().sky_fraction < 1.6 * (1 - np.cos(np.radians(cone.radius_deg))) / 2 + 1e-9
+
+
+@pytest.mark.parametrize("moc", [*MOCS.values(), RING], ids=[*MOCS, "ring"])
+@pytest.mark.parametrize("margin_arcsec", [5.0, 60.0, 120.0])
+def test_a_rim_that_is_added_and_taken_away_leaves_all(moc: MOC, margin_arcsec: float) -> None:
+    kept = without_rim(with_rim(moc, margin_arcsec), margin_arcsec)
+    assert moc.difference(kept).empty()
+
+
+def test_the_rim_of_a_wide_cell_is_narrow() -> None:
+    cell = MOC.from_string("5/1000")
+    assert 0.8 < without_rim(cell, 60.0).sky_fraction / cell.sky_fraction < 0.95
