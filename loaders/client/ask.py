@@ -3,9 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import stamina
 
@@ -42,6 +42,8 @@ class Reply(Generic[T]):
         How long that took, pauses included.
     http_status, response_sha256, response_bytes : int, str, int or None
         Of the last exchange.
+    context : mapping
+        Settings in effect that are not as shipped.
     """
 
     answer: T | None
@@ -52,6 +54,7 @@ class Reply(Generic[T]):
     http_status: int | None
     response_sha256: str | None
     response_bytes: int | None
+    context: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ServiceClient:
@@ -65,11 +68,20 @@ class ServiceClient:
         Addresses, limits and manners.
     preferred : iterable of str, optional
         Addresses in the order in which they answered well lately; they are asked first.
+    context : mapping, optional
+        Settings in effect that are not as shipped, for the record of every look-up.
     """
 
-    def __init__(self, name: str, settings: ServiceSettings, preferred: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        preferred: Iterable[str] = (),
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = name
         self.settings = settings
+        self.context = context or {}
         known = [endpoint for endpoint in preferred if endpoint in settings.endpoints]
         self._endpoints = [*known, *(e for e in settings.endpoints if e not in known)]
         self._limiters = {e: Limiter(settings.per_second, settings.connections) for e in settings.endpoints}
@@ -99,7 +111,7 @@ class ServiceClient:
         answer: T | None = None
         try:
             for attempt in stamina.retry_context(
-                on=self._pause_s,
+                on=lambda error: self._pause_s(error, tried),
                 attempts=attempts or max(self.settings.attempts, len(self._endpoints)),
                 timeout=None,
                 wait_initial=self.settings.backoff_s,
@@ -123,6 +135,7 @@ class ServiceClient:
             http_status=exchange.http_status if exchange else None,
             response_sha256=exchange.body_sha256 if exchange else None,
             response_bytes=exchange.n_bytes if exchange else None,
+            context=self.context,
         )
 
     def take_outcomes(self) -> list[tuple[str, Cause | None]]:
@@ -139,7 +152,8 @@ class ServiceClient:
             if failure.retry_after_s:
                 self._limiters[endpoint].pause(min(failure.retry_after_s, _LONGEST_WISH_S))
             with self._lock:
-                self._outcomes.append((endpoint, failure.cause))
+                # Who says that there is too much is in order.
+                self._outcomes.append((endpoint, None if failure.cause.asks_for_less else failure.cause))
                 if failure.cause.is_worth_retrying and len(self._endpoints) > 1 and self._endpoints[0] == endpoint:
                     self._endpoints.append(self._endpoints.pop(0))
             raise
@@ -155,12 +169,13 @@ class ServiceClient:
         with self._lock:
             return self._endpoints[0]
 
-    def _pause_s(self, error: Exception) -> bool | float:
+    def _pause_s(self, error: Exception, tried: list[str]) -> bool | float:
         """Whether to try again, and when if the service said so."""
         if not isinstance(error, LookupFailure) or not error.cause.is_worth_retrying:
             return False
         if error.cause is Cause.HTTP_ERROR:
-            return len(self._endpoints) > 1
+            # Who refuses a query does so again; another may take it.
+            return len(set(tried)) < len(self._endpoints)
         if error.retry_after_s is not None and len(self._endpoints) == 1:
             return min(error.retry_after_s, _LONGEST_WISH_S)
         return True

@@ -77,7 +77,9 @@ class LookupFailure(Exception):  # noqa: N818
         self, cause: Cause, detail: str, http_status: int | None = None, retry_after_s: float | None = None
     ) -> None:
         self.cause = cause
-        self.detail = " ".join(detail.split())[:500]
+        # Services' own words may hold anything, zero bytes too, which no database takes.
+        printable = "".join(c if c.isprintable() else " " for c in detail.encode("utf-8", "replace").decode())
+        self.detail = " ".join(printable.split())[:500]
         self.http_status = http_status
         self.retry_after_s = retry_after_s
         super().__init__(f"{cause.value}: {self.detail}")

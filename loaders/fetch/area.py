@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 
 from mocpy import MOC
 from sqlalchemy import Connection, text
-from vascodb.loaders.client.answers import SourceAnswer
 
 from vascodb.bulk import advisory_lock, loading
 from vascodb.db import Database
 from vascodb.errors import InputError
+from vascodb.loaders.client.answers import SourceAnswer
 from vascodb.loaders.client.ask import Reply, ServiceClient
 from vascodb.loaders.client.failure import Cause, LookupFailure
 from vascodb.loaders.client.session import EvidenceSession
@@ -204,4 +204,4 @@ class AreaFetch:
 
 def _unasked(client: ServiceClient, failure: LookupFailure) -> Reply[SourceAnswer]:
     """What is on record of a question that was not put, because the canary failed."""
-    return Reply(None, failure, client.first_endpoint, 1, 0.0, failure.http_status, None, None)
+    return Reply(None, failure, client.first_endpoint, 1, 0.0, failure.http_status, None, None, client.context)

@@ -134,7 +134,8 @@ def _common(question: Question, reply: Reply[Any]) -> dict[str, Any]:
         "kind": question.kind,
         "service": question.service,
         "region": question.region,
-        "parameters": question.parameters,
+        # What was changed in settings and environment is part of what was asked.
+        "parameters": {**question.parameters, **({"settings": reply.context} if reply.context else {})},
         "endpoint": reply.endpoint,
         "response_sha256": reply.response_sha256,
         "response_bytes": reply.response_bytes,

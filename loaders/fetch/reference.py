@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.loaders.client.ask import ServiceClient
+from vascodb.loaders.client.configured import effective_settings
 from vascodb.loaders.client.services import ServiceSettings, service
 from vascodb.loaders.fetch.area import AreaFetch
 from vascodb.loaders.fetch.coverage import surveyed
@@ -66,7 +67,7 @@ def service_for(definition: CatalogDefinition, via: str | None) -> str:
 
 
 def client_for(database: Database, name: str, services: Mapping[str, ServiceSettings]) -> ServiceClient:
-    """A client of a service that asks the mirror first which answered last."""
+    """A client of a service that asks the mirror first which answered last, and records the settings in effect."""
     with database.connect() as connection:
         preferred = connection.scalars(
             text("""
@@ -76,7 +77,9 @@ def client_for(database: Database, name: str, services: Mapping[str, ServiceSett
             """),
             {"service": name},
         ).all()
-    return ServiceClient(name, service(name, dict(services)), preferred)
+    found = effective_settings(database.settings)
+    context = found if found["changed"] or found["variables"] else {}
+    return ServiceClient(name, service(name, dict(services)), preferred, context)
 
 
 def plan_areas(

@@ -115,3 +115,14 @@ def test_a_local_copy_is_read_instead_of_asking(database: Database, tmp_path: Pa
     assert stored_ids(database, "gaia_dr3") >= set(stars["source_id"].to_numpy()[near].tolist())
     with database.connect() as connection:
         assert set(connection.scalars(text("SELECT kind FROM ref.lookup"))) == {"bulk"}
+
+
+def test_settings_that_are_not_as_shipped_are_recorded_with_every_lookup(
+    database: Database, sky: LocalSky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VASCO_PS1_ATTEMPTS", "7")
+    ask(database, sky, Wish(tile=TILE))
+    with database.connect() as connection:
+        recorded = connection.scalars(text("SELECT parameters -> 'settings' -> 'variables' FROM ref.lookup")).all()
+    assert len(recorded) == 2
+    assert all(found["VASCO_PS1_ATTEMPTS"]["value"] == "7" for found in recorded)
