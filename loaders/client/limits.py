@@ -31,20 +31,28 @@ class Limiter:
         self._interval_s = 1.0 / per_second
         self._connections = threading.BoundedSemaphore(connections)
         self._turn = threading.Lock()
-        self._next = clock()
+        self._next = self._not_before = clock()
         self._clock, self._sleep = clock, sleep
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait for one's turn, and hold a connection until the context ends."""
         with self._connections:
-            with self._turn:
-                start = max(self._next, self._clock())
-                self._next = start + self._interval_s
-            self._sleep(max(0.0, start - self._clock()))
+            while not self._wait():
+                pass
             yield
 
     def pause(self, seconds: float) -> None:
         """Let nobody begin before so many seconds have passed, because the service asked for it."""
         with self._turn:
-            self._next = max(self._next, self._clock() + seconds)
+            self._not_before = max(self._not_before, self._clock() + seconds)
+            self._next = max(self._next, self._not_before)
+
+    def _wait(self) -> bool:
+        """Take a place in the queue and wait for it; not so if a pause was asked for meanwhile."""
+        with self._turn:
+            start = max(self._next, self._clock())
+            self._next = start + self._interval_s
+        self._sleep(max(0.0, start - self._clock()))
+        with self._turn:
+            return start >= self._not_before

@@ -1,5 +1,6 @@
 """One HTTP exchange, whole or failed: the session that astroquery, pyvo and the loaders all speak through."""
 
+import re
 import socket
 import ssl
 import time
@@ -7,8 +8,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from html.parser import HTMLParser
 from typing import Any
 
 import requests
@@ -20,11 +22,14 @@ from urllib3.exceptions import ReadTimeoutError as Urllib3ReadTimeout
 from vascodb import __version__
 from vascodb.loaders.client.failure import Cause, LookupFailure
 from vascodb.loaders.client.limits import Limiter
+from vascodb.loaders.client.pages import text_of_page
 from vascodb.loaders.client.services import ServiceSettings
 
-__all__ = ["EvidenceSession", "Exchange", "text_of_page"]
+__all__ = ["Answer", "EvidenceSession", "Exchange", "check_status", "named_failures", "text_of_page"]
 
 _PIECE = 1 << 16
+_LONGEST_PAGE = 1 << 20
+_ENCODINGS = ("gzip", "x-gzip", "deflate")
 _USER_AGENT = f"vascodb/{__version__} (catalogue look-ups; astronomical research)"
 
 
@@ -81,63 +86,138 @@ class EvidenceSession(requests.Session):
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Ask, and read the whole answer; see the class."""
+        # The redirect that starts a TAP job is the caller's to follow; others are followed here.
+        with self.answer(method, url, *args, **kwargs) as answer:
+            body = answer.whole() if answer.response.status_code < 400 else answer.page()
+        answer.response._content = body
+        answer.response._content_consumed = True  # type: ignore[attr-defined]
+        self.note(answer, sha256(body).hexdigest(), len(body))
+        check_status(answer.response, body)
+        return answer.response
+
+    @contextmanager
+    def answer(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> Iterator["Answer"]:
+        """Ask, and have the answer while it comes; whatever breaks inside the context gets its name.
+
+        Errors of other things than the exchange, such as a full disk, must not pass through here as `OSError`.
+        """
         kwargs["timeout"] = (self.settings.connect_timeout_s, self.settings.first_byte_timeout_s)
         kwargs["stream"] = True
-        # The redirect that starts a TAP job is the caller's to follow; others are followed here.
-        with self.limiter.turn(), _named_failures():
+        with self.limiter.turn(), named_failures():
             started = time.monotonic()
             response = super().request(method, url, *args, **kwargs)
             try:
-                body = self._read(response, started + self.settings.total_timeout_s)
+                yield Answer(response, self.settings, started)
             finally:
                 response.close()
-        response._content = body
-        response._content_consumed = True  # type: ignore[attr-defined]
+
+    def note(self, answer: "Answer", body_sha256: str, n_bytes: int) -> Exchange:
+        """Keep what was exchanged."""
         self.exchanges.append(
             Exchange(
-                url=response.url,
-                http_status=response.status_code,
-                content_type=response.headers.get("Content-Type", ""),
-                body_sha256=sha256(body).hexdigest(),
-                n_bytes=len(body),
-                seconds=time.monotonic() - started,
+                url=answer.response.url,
+                http_status=answer.response.status_code,
+                content_type=answer.response.headers.get("Content-Type", ""),
+                body_sha256=body_sha256,
+                n_bytes=n_bytes,
+                seconds=time.monotonic() - answer.started,
             )
         )
-        _check_status(response)
-        return response
+        return self.last
 
     @property
     def last(self) -> Exchange:
         """The newest exchange."""
         return self.exchanges[-1]
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
-        """Read the body as it is sent, piece by piece, and undo its compression."""
-        decoder = (
-            zlib.decompressobj(wbits=47) if response.headers.get("Content-Encoding") in ("gzip", "deflate") else None
-        )
-        pieces: list[bytes] = []
+
+class Answer:
+    """An answer that is under way.
+
+    Parameters
+    ----------
+    response : `requests.Response`
+        Status and headers; its body has not been read.
+    settings : `ServiceSettings`
+        Limits of the body.
+    started : float
+        When it was asked for, seconds of the monotonic clock.
+    """
+
+    def __init__(self, response: requests.Response, settings: ServiceSettings, started: float) -> None:
+        self.response, self.settings, self.started = response, settings, started
+
+    def whole(self) -> bytes:
+        """The body, decompressed."""
+        encoding = self.response.headers.get("Content-Encoding", "").strip().lower()
+        if encoding in ("", "identity"):
+            return b"".join(self.pieces())
+        if encoding not in _ENCODINGS:
+            raise LookupFailure(Cause.NOT_THE_FORMAT, f"the answer is packed as {encoding!r}, which nobody asked for")
+        return self._unpacked()
+
+    def page(self) -> bytes:
+        """What can be had of the page that comes with a refusal, broken or not: the status says enough."""
+        body = b""
+        try:
+            for piece in self.pieces():
+                body += piece
+                if len(body) > _LONGEST_PAGE:
+                    break
+            if self.response.headers.get("Content-Encoding", "").strip().lower() in _ENCODINGS:
+                body = zlib.decompressobj(wbits=47).decompress(body, _LONGEST_PAGE)
+        except (LookupFailure, Urllib3Error, OSError, zlib.error):
+            pass
+        return body
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it comes, still packed if it is."""
         n_bytes = 0
-        while piece := response.raw.read1(_PIECE, decode_content=False):
-            decoded = decoder.decompress(piece) if decoder else piece
-            pieces.append(decoded)
-            n_bytes += len(decoded)
-            if n_bytes > self.settings.max_bytes:
-                raise LookupFailure(Cause.TOO_BIG, f"the answer is longer than {self.settings.max_bytes} bytes")
-            if time.monotonic() > deadline:
+        while piece := self.response.raw.read1(_PIECE, decode_content=False):
+            n_bytes += len(piece)
+            self._limit(n_bytes)
+            if time.monotonic() > self.started + self.settings.total_timeout_s:
                 raise LookupFailure(
                     Cause.TOO_SLOW, f"{n_bytes} bytes in {self.settings.total_timeout_s:g} s, and still not whole"
                 )
-        if decoder and n_bytes and not decoder.eof:
-            raise LookupFailure(Cause.TRUNCATED, f"the compressed answer ends in the middle, after {n_bytes} bytes")
-        return b"".join(pieces)
+            yield piece
+
+    def _unpacked(self) -> bytes:
+        unpacked: list[bytes] = []
+        n_packed = n_bytes = 0
+        decoder = zlib.decompressobj(wbits=47)
+        for piece in self.pieces():
+            n_packed += len(piece)
+            rest = piece
+            while rest:
+                if decoder.eof:
+                    # A packed answer may be several, one after the other.
+                    decoder = zlib.decompressobj(wbits=47)
+                unpacked.append(decoder.decompress(rest))
+                rest = decoder.unused_data
+                n_bytes += len(unpacked[-1])
+                self._limit(n_bytes)
+        if n_packed and not decoder.eof:
+            raise LookupFailure(Cause.TRUNCATED, f"the packed answer ends in the middle, after {n_packed} bytes")
+        return b"".join(unpacked)
+
+    def _limit(self, n_bytes: int) -> None:
+        if n_bytes > self.settings.max_bytes:
+            raise LookupFailure(Cause.TOO_BIG, f"the answer is longer than {self.settings.max_bytes} bytes")
 
 
-def _check_status(response: requests.Response) -> None:
+def check_status(response: requests.Response, body: bytes) -> None:
+    """Refuse an answer whose status says that it is none.
+
+    Raises
+    ------
+    LookupFailure
+        For any status from 400 on, with what the page says.
+    """
     status = response.status_code
     if status < 400:
         return
-    detail = f"HTTP {status} {response.reason or ''}: {text_of_page(response.content)}"
+    detail = f"HTTP {status} {response.reason or ''}: {text_of_page(body)}"
     if status == 429:
         raise LookupFailure(Cause.RATE_LIMITED, detail, status, _retry_after_s(response))
     if status >= 500:
@@ -146,38 +226,19 @@ def _check_status(response: requests.Response) -> None:
 
 
 def _retry_after_s(response: requests.Response) -> float | None:
+    """Seconds for which the service wants to be left alone; it may say a time instead."""
     value = response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
+    if re.fullmatch("[0-9]{1,9}", value):
         return float(value)
-    return None
-
-
-class _Text(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._silent += tag in ("script", "style")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._silent -= tag in ("script", "style")
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.words.extend(data.split())
-
-
-def text_of_page(body: bytes, length: int = 200) -> str:
-    """The beginning of what a page says to people, on one line; for messages."""
-    reader = _Text()
-    reader.feed(body[:20_000].decode("utf-8", "replace"))
-    return " ".join(reader.words)[:length] or "(nothing)"
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, when.astimezone(UTC).timestamp() - time.time())
 
 
 @contextmanager
-def _named_failures() -> Iterator[None]:
+def named_failures() -> Iterator[None]:
     """Give every way in which an exchange can break its name."""
     try:
         yield

@@ -12,7 +12,19 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from vascodb import __version__
-from vascodb.cli import database, demo, evidence, fetch, hats, ingest, queries, references, settings, simulate
+from vascodb.cli import (
+    database,
+    demo,
+    evidence,
+    fetch,
+    fetch_images,
+    hats,
+    ingest,
+    queries,
+    references,
+    settings,
+    simulate,
+)
 from vascodb.cli.interruptible import wait_interruptibly
 from vascodb.errors import VascodbError
 
@@ -39,7 +51,7 @@ def cli(context: click.Context, verbose: int) -> None:
     logging.basicConfig(level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)], format="%(message)s")
 
 
-for group in (database, settings, references, hats, fetch, ingest, queries, evidence, simulate, demo):
+for group in (database, settings, references, hats, fetch, fetch_images, ingest, queries, evidence, simulate, demo):
     for command in group.COMMANDS:
         cli.add_command(command)
 

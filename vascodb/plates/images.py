@@ -23,7 +23,7 @@ from vascodb.plates.solution import Astrometry, read_astrometry
 __all__ = ["PlateImage", "band_of", "header_to_dict", "read_image", "survey_of"]
 
 Band = Literal["red", "blue", "other"]
-RED_SURVEY = "POSSI-E"
+RED_SURVEY, BLUE_SURVEY = "POSSI-E", "POSSI-O"
 
 _BLOCK_BYTES = 2880
 _NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -69,10 +69,14 @@ class PlateImage:
     @property
     def refusal(self) -> str | None:
         """Why it cannot be used for the search, or None for a POSS-I red plate."""
-        if self.survey == RED_SURVEY and self.plate_id is not None:
+        return self.refusal_as("red")
+
+    def refusal_as(self, band: Literal["red", "blue"]) -> str | None:
+        """Why it is no plate of POSS-I in that band, or None if it is one."""
+        if band_of(self.survey) == band and self.plate_id is not None:
             return None
         what = f"{self.survey or 'unknown survey'}, region {self.plate_id or 'not given'}"
-        return f"not a POSS-I red plate ({RED_SURVEY}): {what}"
+        return f"not a POSS-I {band} plate ({RED_SURVEY if band == 'red' else BLUE_SURVEY}): {what}"
 
     @cached_property
     def astrometry(self) -> Astrometry:
@@ -106,12 +110,12 @@ def survey_of(header: dict[str, Any]) -> str | None:
     if survey := str(header.get("SURVEY") or "").strip():
         return survey
     region = str(header.get("REGION") or "").strip()
-    return {"XE": RED_SURVEY, "XO": "POSSI-O"}.get(region[:2])
+    return {"XE": RED_SURVEY, "XO": BLUE_SURVEY}.get(region[:2])
 
 
 def band_of(survey: str | None) -> Band:
     """Band of a survey's plates: POSS-I's red and blue, or other."""
-    return {"POSSI-E": "red", "POSSI-O": "blue"}.get(survey or "", "other")  # type: ignore[return-value]
+    return {RED_SURVEY: "red", BLUE_SURVEY: "blue"}.get(survey or "", "other")  # type: ignore[return-value]
 
 
 def read_image(path: Path) -> PlateImage:
@@ -153,7 +157,7 @@ def read_image(path: Path) -> PlateImage:
                 image = _check_header(path, hdus[0])
                 with _opened(path, compressed) as stream:
                     _check_size(stream, hdus[0])
-                if image.refusal is None:
+                if band_of(image.survey) != "other":
                     _check_pixels(np.asarray(hdus[0].data))
                 return image
     except InputError as error:

@@ -1,0 +1,1 @@
+"""Where digitised plates come from: cutouts by position, and whole plates by name."""
