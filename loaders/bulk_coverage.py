@@ -18,8 +18,12 @@ def as_moc(ranges: Sequence[tuple[int, int]]) -> MOC:
     return MOC.from_depth29_ranges(max_depth=ORDER, ranges=np.array(ranges, dtype=np.uint64).reshape(-1, 2))
 
 
-def add_bulk_coverage(connection: Connection, catalog_name: str, lookup_id: int, new: MOC, margin_arcsec: float) -> int:
+def add_bulk_coverage(
+    connection: Connection, catalog_name: str, lookup_id: int, new: MOC, survey: MOC, margin_arcsec: float
+) -> int:
     """Cover what new partitions and all that are loaded already hold together, but for the rim of the whole.
+
+    Partitions at the limit of a survey reach beyond it; what lies there is not covered.
 
     Parameters
     ----------
@@ -31,6 +35,8 @@ def add_bulk_coverage(connection: Connection, catalog_name: str, lookup_id: int,
         The look-up of kind ``bulk`` that brought the partitions.
     new : `~mocpy.MOC`
         The partitions' cells.
+    survey : `~mocpy.MOC`
+        Sky that was surveyed.
     margin_arcsec : float
         Width of the rim.
 
@@ -52,4 +58,5 @@ def add_bulk_coverage(connection: Connection, catalog_name: str, lookup_id: int,
         {"catalog": catalog_name, "about": multirange(about)},
     ).all()
     together = as_moc([(row.low, row.high) for row in rows]).intersection(about)
-    return add_coverage(connection, catalog_name, lookup_id, without_rim(together, margin_arcsec))
+    covered = without_rim(together, margin_arcsec).intersection(survey)
+    return add_coverage(connection, catalog_name, lookup_id, covered)

@@ -9,6 +9,7 @@ from pathlib import Path
 from vascodb.copying import plain_waiting
 from vascodb.db import Database
 from vascodb.errors import InputError
+from vascodb.loaders.fetch.coverage import surveyed
 from vascodb.loaders.layouts import open_catalog
 from vascodb.loaders.partition_load import Job, PartitionLoad, load_partition
 from vascodb.loaders.partitions import Partition, check_total, overlapping
@@ -86,7 +87,14 @@ def load_partitions(
     catalog = open_catalog(folder, definition.bulk_rows)
     if region is None or catalog.filed_arcsec > 0:
         check_total(catalog)
-    job = Job(definition, catalog, dict(catalog.position_columns) | dict(overrides or {}))
+    with database.connect() as connection:
+        survey = surveyed(connection, definition)
+    if survey is None:
+        raise InputError(
+            f"the outline of {definition.name} is not known yet, so nothing can be covered; "
+            f"fetch a part of it first: vascodb fetch-reference {definition.name} --cone RA,DEC,RADIUS"
+        )
+    job = Job(definition, catalog, dict(catalog.position_columns) | dict(overrides or {}), survey)
     wanted = list(catalog.partitions)
     if region is not None:
         job = replace(job, needed=with_rim(region.touched(), job.margin_arcsec))

@@ -23,6 +23,9 @@ from vascodb.loaders.store import LookupRecord, copy_sources, merge_sources, rec
 
 __all__ = ["Job", "PartitionLoad", "load_partition"]
 
+# A narrower rim would follow the partitions' borders in finer cells, many times as many.
+_LEAST_RIM_ARCSEC = 60.0
+
 
 @dataclass(frozen=True)
 class PartitionLoad:
@@ -56,6 +59,8 @@ class Job:
         Where it is.
     overrides : mapping of str to str
         Core column to the name of the column that it is.
+    survey : `~mocpy.MOC`
+        Sky that the catalogue surveyed.
     needed : `~mocpy.MOC` or None
         Sky of which rows are needed; all, if it is none.
     stop : `~threading.Event`
@@ -65,13 +70,14 @@ class Job:
     definition: CatalogDefinition
     catalog: PartitionedCatalog
     overrides: Mapping[str, str]
+    survey: MOC
     needed: MOC | None = None
     stop: Event = field(default_factory=Event)
 
     @property
     def margin_arcsec(self) -> float:
         """The rim that is not covered: a source may be filed some way outside its partition."""
-        return self.definition.coverage_margin_arcsec + self.catalog.filed_arcsec
+        return max(self.definition.coverage_margin_arcsec, _LEAST_RIM_ARCSEC) + self.catalog.filed_arcsec
 
 
 def load_partition(database: Database, job: Job, partition: Partition, *, wait_for_others: bool) -> PartitionLoad:
@@ -156,7 +162,7 @@ def _load_missing(
     # What is on record is covered: nobody else may add to either in between.
     advisory_lock(connection, f"ref.{job.definition.name} coverage")
     record_lookup(connection, record)
-    add_bulk_coverage(connection, job.definition.name, record.lookup_id, as_moc(ranges), job.margin_arcsec)
+    add_bulk_coverage(connection, job.definition.name, record.lookup_id, as_moc(ranges), job.survey, job.margin_arcsec)
     return PartitionLoad("loaded", reader.rows_in, rows_new)
 
 
