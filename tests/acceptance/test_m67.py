@@ -7,11 +7,15 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import Latitude, Longitude
-from commandline import Outcome, Vascodb
+from commandline import Outcome, Vascodb, assert_one_line
+from localsettings import write_settings
+from m67 import GAIA_FILE as GAIA
+from m67 import vizier_table
 from mocpy import MOC
+from servers.tap import TapServer
+from servers.vizier import VizierServer
 
 IMAGE = "tiles/POSS1-E_XE486_M67_30arcmin.fits"
-GAIA = "gaia/gaia_edr3_M67_6179rows.csv"
 CONE = "132.8242,11.8010,0.50deg"
 DETECTIONS, MATCHED, MATCHED_WITHOUT_PM = 1353, 1329, 1323
 
@@ -21,6 +25,9 @@ MEASURED = """
         mag_auto, flux_aper, class_star, snr_win, flags, xmin_image, xmax_image, ymin_image, ymax_image
     FROM vasco.detection ORDER BY number
 """
+MATCHES = (
+    "SELECT number, state, source_id, sep_arcsec, n_within FROM vasco.match WHERE catalog = 'gaia_edr3' ORDER BY 1"
+)
 VERDICTS = "SELECT stage, number, outcome, value, reason FROM vasco.verdict ORDER BY stage, number"
 
 
@@ -226,3 +233,94 @@ def test_the_story_of_a_star_that_moved_away_has_both_distances(with_gaia):
     assert np.hypot(star["pmra_masyr"], star["pmdec_masyr"]) > 50
     assert story["is_candidate"] == {"vasco60": False}
     assert json.dumps(star["source_id"]).isdigit()
+
+
+@pytest.fixture(scope="module")
+def gaia_services(shared_data, tmp_path_factory):
+    """VizieR with Gaia EDR3 by two of its interfaces, and a settings file that points there."""
+    stars = vizier_table(shared_data)
+    settings = tmp_path_factory.mktemp("settings") / "settings.toml"
+    with TapServer([stars]) as tap, VizierServer([stars]) as asu:
+        write_settings(settings, {"vizier_tap": tap.url, "vizier_asu": asu.url})
+        yield {"vizier_tap": tap, "vizier_asu": asu}, settings
+
+
+@pytest.fixture
+def to_fetch(without_gaia, database_of, gaia_services):
+    """A command on the tile without Gaia, which knows where Gaia can be asked for."""
+    vascodb = database_of(name_of(without_gaia[0]))
+    vascodb.environment["VASCODB_SETTINGS"] = str(gaia_services[1])
+    return vascodb
+
+
+def match(vascodb: Vascodb) -> list[list[str]]:
+    """Match the tile against Gaia, as an ingest does, without the measuring that follows."""
+    vascodb.sql("SELECT stage.match(extraction_id, 'gaia_edr3') FROM vasco.extraction")
+    return vascodb.sql(MATCHES)
+
+
+def test_with_gaia_by_query_everything_is_as_with_gaia_from_the_file(with_gaia, to_fetch, gaia_services, image):
+    from_file, report_of_file = with_gaia
+    assert "asking vizier_tap: 1 queries" in to_fetch.ok("fetch-reference", "gaia_edr3", "--cone", CONE).out
+    assert gaia_services[0]["vizier_tap"].requests
+    report = ingest(to_fetch, image).value
+    assert {k: v for k, v in report.items() if k != "seconds"} == {
+        k: v for k, v in report_of_file.items() if k != "seconds"
+    }
+    for rows in (MATCHES, MEASURED, VERDICTS):
+        assert to_fetch.sql(rows) == from_file.sql(rows)
+    listed = "SELECT src_id, ra, dec, spread_model FROM api.candidates ORDER BY 1"
+    assert len(to_fetch.sql(listed)) == 2
+    assert to_fetch.sql(listed) == from_file.sql(listed)
+    kinds = to_fetch.sql("SELECT kind, service, complete, count(*) FROM ref.lookup GROUP BY 1, 2, 3 ORDER BY 1")
+    assert kinds == [["area", "vizier_tap", "t", "1"], ["canary", "vizier_tap", "t", "1"]]
+    assert to_fetch.run("audit").status == 0
+
+
+@pytest.mark.parametrize(
+    ("service", "target"),
+    [
+        ("vizier_tap", ("--tile", "tile_RA132.834_DECp11.811", "--size", "30arcmin")),
+        ("vizier_tap", ("--tile", "{tile_id}")),
+        ("vizier_asu", ("--cone", CONE)),
+    ],
+)
+def test_gaia_for_the_tile_or_by_the_other_interface_matches_the_same(
+    service, target, with_gaia, without_gaia, to_fetch
+):
+    arguments = [word.format(tile_id=without_gaia[1]["tile_id"]) for word in target]
+    to_fetch.ok("fetch-reference", "gaia_edr3", *arguments, "--via", service)
+    assert {row[0] for row in to_fetch.sql("SELECT service FROM ref.lookup")} == {service}
+    assert match(to_fetch) == with_gaia[0].sql(MATCHES)
+
+
+def test_gaia_that_does_not_answer_makes_no_candidate_and_the_next_try_completes(
+    with_gaia, to_fetch, gaia_services, image
+):
+    fetch = ("fetch-reference", "gaia_edr3", "--cone", CONE)
+    server = gaia_services[0]["vizier_tap"]
+    server.fail("html_maintenance", times=None)
+    try:
+        outcome = to_fetch.run(*fetch)
+    finally:
+        server.heal()
+    assert outcome.status == 4, outcome
+    assert "unknown, not empty; safe to run again" in outcome.err
+    unknown = to_fetch.run("ingest-tile", "--fits", image, "--profile", "vasco60", "--format", "json")
+    assert unknown.status == 3
+    states = unknown.value["catalogs"]["gaia_edr3"]
+    assert states == {"matched": 0, "clear": 0, "unknown": DETECTIONS, "not_covered": 0}
+    assert unknown.value["candidates"] == 0
+    assert to_fetch.ok("candidates", "--format", "json").value == []
+    to_fetch.ok(*fetch)
+    assert match(to_fetch) == with_gaia[0].sql(MATCHES)
+
+
+def test_what_it_would_ask_can_be_known_before(to_fetch, gaia_services):
+    server = gaia_services[0]["vizier_tap"]
+    asked = len(server.requests)
+    said = to_fetch.ok("fetch-reference", "gaia_edr3", "--cone", CONE, "--dry-run").out
+    assert "would ask vizier_tap: 1 queries" in said
+    assert len(server.requests) == asked
+    assert to_fetch.sql("SELECT count(*) FROM ref.lookup") == [["0"]]
+    assert_one_line(to_fetch.run("fetch-reference", "gaia_edr3"), "--tile", "--candidates")
