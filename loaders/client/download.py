@@ -3,11 +3,12 @@
 import base64
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from vascodb.errors import InputError
 from vascodb.loaders.client.failure import Cause, LookupFailure
@@ -71,7 +72,7 @@ def download(
         with session.answer("GET", url, headers=headers) as answer:
             status = answer.response.status_code
             if status == 206 and _continues(answer, validator, n_bytes):
-                return _receive(session, answer, part, n_bytes, begins_with, progress)
+                return _receive_rest(session, answer, part, progress)
             if status == 200:
                 return _receive_anew(session, answer, path, begins_with, progress)
             if status == 416 and _is_all_of(answer, validator, n_bytes):
@@ -130,45 +131,53 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _receive_anew(session: EvidenceSession, answer: Answer, path: Path, begins_with: bytes, progress: Progress) -> Path:
+    """Write a file from its beginning; what an earlier try left goes once it is clear that this is the file."""
+    pieces, total = answer.pieces(), _total(answer, 0)
+    first = b""
+    for piece in pieces:
+        first += piece
+        if len(first) >= len(begins_with):
+            break
+    if len(first) < len(begins_with) or not first:
+        raise LookupFailure(Cause.TRUNCATED, f"{len(first)} bytes came, and no more, of {total or 'some'}")
+    if not first.startswith(begins_with):
+        raise LookupFailure(Cause.NOT_THE_FORMAT, f"another file than expected: {text_of_page(first)}")
     discard_parts(path)
     part = path.with_name(f"{path.name}.{_tag(_validator(answer.response.headers))}.part")
-    return _receive(session, answer, part, 0, begins_with, progress)
+    return _append(session, answer, part, chain([first], pieces), total, progress)
 
 
-def _receive(
-    session: EvidenceSession, answer: Answer, part: Path, n_before: int, begins_with: bytes, progress: Progress
+def _receive_rest(session: EvidenceSession, answer: Answer, part: Path, progress: Progress) -> Path:
+    total = _total(answer, part.stat().st_size)
+    return _append(session, answer, part, answer.pieces(), total, progress)
+
+
+def _append(
+    session: EvidenceSession,
+    answer: Answer,
+    part: Path,
+    pieces: Iterable[bytes],
+    total: int | None,
+    progress: Progress,
 ) -> Path:
-    """Append the rest of a file to its part."""
-    total = _total(answer, n_before)
-    n_bytes, begun = n_before, n_before > 0
-    digest = sha256()
-    if begun:
-        with writing(part), part.open("rb") as stream:
-            digest = file_digest(stream, "sha256")
     with writing(part):
-        output: BinaryIO = part.open("ab")
+        output = part.open("ab+")
     try:
-        waiting = b""
-        for piece in answer.pieces():
-            waiting += piece
-            if not begun and len(waiting) < len(begins_with):
-                continue
-            if not begun and not waiting.startswith(begins_with):
-                raise LookupFailure(Cause.NOT_THE_FORMAT, f"another file than expected: {text_of_page(waiting)}")
-            begun = True
-            digest.update(waiting)
-            n_bytes += len(waiting)
+        with writing(part):
+            output.seek(0)
+            digest = file_digest(output, "sha256")
+            n_bytes = output.tell()
+        for piece in pieces:
+            digest.update(piece)
+            n_bytes += len(piece)
             with writing(part):
-                output.write(waiting)
-            waiting = b""
+                output.write(piece)
             progress(n_bytes, total)
     finally:
         with writing(part):
             output.close()
-            if n_bytes == 0:
-                part.unlink(missing_ok=True)
-    if n_bytes == 0 or (total is not None and n_bytes != total):
-        raise LookupFailure(Cause.TRUNCATED, f"{n_bytes} bytes came, and no more, of {total or 'some'}")
+    if total is not None and n_bytes != total:
+        raise LookupFailure(Cause.TRUNCATED, f"{n_bytes} bytes came, and no more, of {total}")
     session.note(answer, digest.hexdigest(), n_bytes)
     return part
 
