@@ -340,6 +340,7 @@ def _opposite_the_sun(epoch_jd: float, radius_deg: float) -> CanaryPosition:
     Neither the minute between UTC and TT nor aberration matters at that size.
     """
     sun = get_sun(Time(epoch_jd, format="jd", scale="tt"))
-    return CanaryPosition(
-        ra=float(sun.ra.deg + 180.0) % 360.0, dec=-float(sun.dec.deg), radius_arcsec=radius_deg * 3600.0
+    # Not validated: canaries of fixed sources are no wider than a minute of arc.
+    return CanaryPosition.model_construct(
+        ra=float(sun.ra.deg + 180.0) % 360.0, dec=-float(sun.dec.deg), radius_arcsec=radius_deg * 3600.0, empty=None
     )

@@ -44,6 +44,7 @@ class WorkQueue(Generic[T]):
         self._units: deque[T] = deque()
         self._busy = 0
         self._failures_in_a_row = 0
+        self._passed_over = 0
         self._state = threading.Condition()
         self._stopped = threading.Event()
         self.totals = FetchTotals()
@@ -79,6 +80,7 @@ class WorkQueue(Generic[T]):
     def count(self, failure: str | None = None, **more: int) -> None:
         """Count what became of a unit; a complete one shows that the service is up."""
         with self._state:
+            self._passed_over = 0
             if more.get("complete"):
                 self._failures_in_a_row = 0
             self.totals = self.totals.plus(failure, **more)
@@ -105,8 +107,11 @@ class WorkQueue(Generic[T]):
         """Come back to a unit when another process, which is at it, is done or gone."""
         with self._state:
             self._units.append(unit)
+            self._passed_over += 1
+            others_have_all = self._passed_over >= len(self._units)
             self._state.notify_all()
-        self._stopped.wait(_WAIT_FOR_OTHERS_S)
+        if others_have_all:
+            self._stopped.wait(_WAIT_FOR_OTHERS_S)
 
     def _next(self) -> T | None:
         with self._state:
