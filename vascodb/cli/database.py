@@ -91,7 +91,7 @@ def init() -> None:
 )
 @output_options
 def status(relation: str | None, kind: str, output: Path | None, show_sql: bool) -> None:
-    """List the reference catalogues: sources, the sky they cover, and how their look-ups went.
+    """List the reference catalogues and the sky they cover.
 
     Sources are counted up to a million and estimated above. A gap is sky where a look-up failed and none has covered
     since; fetching again tries it again. Ages are those of complete look-ups.

@@ -10,7 +10,7 @@ from vascodb.cli.options import output_options
 from vascodb.cli.output import Query, emit, print_sql, run_query
 from vascodb.db import Database
 from vascodb.errors import InputError
-from vascodb.loaders.registry import catalog
+from vascodb.loaders import registry
 from vascodb.settings import Settings
 
 __all__ = ["COMMANDS"]
@@ -28,18 +28,18 @@ ORDER BY asked_at DESC, lookup_id
 
 
 @click.command(epilog="Example: vascodb lookups ps1_dr2 --failed")
-@click.argument("name", metavar="[CATALOG]", required=False, default="")
+@click.argument("catalog", required=False, default="")
 @click.option("--failed", is_flag=True, help="Only those that failed or were cut off.")
 @output_options
-def lookups(name: str, failed: bool, kind: str, output: Path | None, show_sql: bool) -> None:
-    """List the look-ups, newest first: where, how they went, and why they failed.
+def lookups(catalog: str, failed: bool, kind: str, output: Path | None, show_sql: bool) -> None:
+    """List the look-ups and how they went, newest first.
 
     CATALOG is the name of one catalogue; without it the look-ups of all are listed. The view api.lookups has the rest
     of the evidence: what was asked, the hash of the answer, the canary that vouches for it.
     """
-    if name:
-        catalog(name)
-    query = Query(_LOOKUPS, {"catalog": name, "failed": "failed" if failed else ""}, "api.lookups")
+    if catalog:
+        registry.catalog(catalog)
+    query = Query(_LOOKUPS, {"catalog": catalog, "failed": "failed" if failed else ""}, "api.lookups")
     if show_sql:
         print_sql(query)
         return
