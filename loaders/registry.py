@@ -24,7 +24,7 @@ __all__ = [
     "registry_text",
 ]
 
-_NOT_STORED = {"columns", "via", "canary", "confirmed_motion", "footprint_table", "bulk_filter", "bulk_rows"}
+_NOT_STORED = {"columns", "via", "canary", "confirmed_motion", "footprint_table", "bulk_filter", "bulk_rows", "witness_radius_arcsec"}
 
 
 class ColumnNames(BaseModel):
@@ -175,7 +175,9 @@ class CatalogDefinition(BaseModel):
     """One reference catalogue; the columns of ``ref.catalog`` say what the fields mean.
 
     ``bulk_filter`` is what rows of the partitioned release must fulfil to be in the catalogue, and
-    ``bulk_rows`` the number of rows of that release, as published.
+    ``bulk_rows`` the number of rows of that release, as published. Where nobody publishes what a survey
+    has seen, ``witness_radius_arcsec`` says how near a position it must have any source at all for its
+    having none there to mean something.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -192,6 +194,7 @@ class CatalogDefinition(BaseModel):
     dec_min: float = -90.0
     dec_max: float = 90.0
     footprint: Literal["declination", "moc"] = "declination"
+    witness_radius_arcsec: float | None = Field(default=None, gt=0, le=600)
     moving: bool = False
     service: str
     licence: str
@@ -203,6 +206,11 @@ class CatalogDefinition(BaseModel):
     footprint_table: str | None = None
     bulk_filter: tuple[Condition, ...] = ()
     bulk_rows: int | None = Field(default=None, gt=0)
+
+    @property
+    def list_radius_arcsec(self) -> float:
+        """Radius within which sources are asked for about given positions."""
+        return max(self.coverage_margin_arcsec, self.witness_radius_arcsec or 0.0)
 
     @field_validator("bulk_filter", mode="before")
     @classmethod

@@ -302,7 +302,7 @@ class _ListFetch:
         )
 
     def _ask(self, queue: WorkQueue[_Chunk], chunk: _Chunk, listed: _Listed) -> None:
-        radius_arcsec = self._definition.coverage_margin_arcsec
+        radius_arcsec = self._definition.list_radius_arcsec
         positions = self._with_canaries(listed)
         question = Question(
             self._definition.name,
@@ -406,7 +406,8 @@ class _ListFetch:
                     row_cap=answer.row_cap,
                     canary_id=canary_id,
                 )
-                add_coverage(connection, catalog, lookup_id, listed.sky)
+                surveyed_ones = self._surveyed(listed, answer)
+                add_coverage(connection, catalog, lookup_id, surveyed_ones.sky)
                 record_endpoints(connection, self._client)
         except InputError as error:
             self._fail(queue, listed, question, reply, LookupFailure(Cause.CONTRADICTION, str(error)))
@@ -416,7 +417,14 @@ class _ListFetch:
             self._whole_in_a_row += 1
             if self._whole_in_a_row >= _GROW_AFTER:
                 self._length, self._whole_in_a_row = min(self._longest, 2 * self._length), 0
-        queue.count(complete=1, rows=answer.rows_in, rows_new=rows_new)
+        n_outside = n_positions - len(surveyed_ones.cell)
+        queue.count(complete=1, rows=answer.rows_in, rows_new=rows_new, outside=n_outside)
+
+    def _surveyed(self, listed: _Listed, answer: PositionAnswer) -> _Listed:
+        """The positions where the survey looked: all, or those near which it has any source at all."""
+        if self._definition.witness_radius_arcsec is None:
+            return listed
+        return listed.take(np.isin(np.arange(1, len(listed.cell) + 1), answer.row_ids))
 
     def _record_canary(
         self, connection: Connection, question: Question, reply: Reply[PositionAnswer], rows_in: int

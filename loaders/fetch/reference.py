@@ -20,7 +20,7 @@ from vascodb.loaders.fetch.units import Unit
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.sources.registry import area_source
 
-__all__ = ["FetchPlan", "client_for", "fetch_areas", "plan_areas", "service_for"]
+__all__ = ["FetchPlan", "client_for", "fetch_areas", "plan_areas", "service_for", "survey_of"]
 
 _SKY_SQDEG = 41252.96
 
@@ -82,6 +82,19 @@ def client_for(database: Database, name: str, services: Mapping[str, ServiceSett
     return ServiceClient(name, service(name, dict(services)), preferred, context)
 
 
+def survey_of(database: Database, services: Mapping[str, ServiceSettings], definition: CatalogDefinition) -> MOC:
+    """Sky in which a catalogue can say that nothing is there; its outline is fetched if it is needed and missing."""
+    with database.connect() as connection:
+        survey = surveyed(connection, definition)
+    if survey is not None:
+        return survey
+    fetch_footprint(database, client_for(database, "cds_moc", services), definition)
+    with database.connect() as connection:
+        survey = surveyed(connection, definition)
+    assert survey is not None
+    return survey
+
+
 def plan_areas(
     database: Database,
     services: Mapping[str, ServiceSettings],
@@ -93,13 +106,7 @@ def plan_areas(
 ) -> FetchPlan:
     """Work out what has to be asked for some targets; fetches the survey's outline if it is needed and missing."""
     settings = service(service_name, dict(services))
-    with database.connect() as connection:
-        survey = surveyed(connection, definition)
-    if survey is None:
-        fetch_footprint(database, client_for(database, "cds_moc", services), definition)
-        with database.connect() as connection:
-            survey = surveyed(connection, definition)
-    assert survey is not None
+    survey = survey_of(database, services, definition)
     with database.connect() as connection:
         units, outside = units_of(
             connection,

@@ -14,7 +14,7 @@ from vascodb.loaders.client.services import ServiceSettings, service
 from vascodb.loaders.fetch.lists import fetch_positions
 from vascodb.loaders.fetch.moving import fetch_moving
 from vascodb.loaders.fetch.questions import detections_in_question, images_of, unmatched_detections
-from vascodb.loaders.fetch.reference import FetchPlan, client_for, fetch_areas, plan_areas, service_for
+from vascodb.loaders.fetch.reference import FetchPlan, client_for, fetch_areas, plan_areas, service_for, survey_of
 from vascodb.loaders.fetch.targets import Target, plan_targets, plate_target, tile_target
 from vascodb.loaders.fetch.totals import FetchTotals
 from vascodb.loaders.hats import load_partitions
@@ -147,6 +147,7 @@ def _list_job(
     wish: Wish,
     name: str,
 ) -> Job:
+    survey_of(database, services, definition)
     with database.connect() as connection:
         if wish.candidates is not None:
             _, positions = detections_in_question(connection, wish.candidates)
