@@ -1,0 +1,274 @@
+"""Every service with every fault that it can have: no star vanishes, the fault is on record, the next try completes."""
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import astropy.units as u
+import pytest
+from astropy.coordinates import SkyCoord
+from faultworlds import SERVICES, Patch, World, world_of
+from servers.faults import FAULTS, Kind, faults_of
+from servers.http import Request
+from sqlalchemy import text
+
+from vascodb.loaders.client.failure import Cause
+from vascodb.loaders.regions import Cone
+from vascodb.plates.footprint import cells
+
+CAUSES = {
+    # No conversation.
+    "refused": Cause.REFUSED,
+    "dns": Cause.DNS,
+    "tls": Cause.TLS,
+    "tls_self_signed": Cause.TLS,
+    "connect_timeout": Cause.CONNECT_TIMEOUT,
+    # On the way.
+    "first_byte_timeout": Cause.FIRST_BYTE_TIMEOUT,
+    "slow_drip": Cause.TOO_SLOW,
+    "reset_mid_body": Cause.RESET,
+    "http_429": Cause.RATE_LIMITED,
+    "http_429_retry_after": Cause.RATE_LIMITED,
+    "http_500": Cause.UNAVAILABLE,
+    "http_502": Cause.UNAVAILABLE,
+    "http_503": Cause.UNAVAILABLE,
+    "http_504": Cause.UNAVAILABLE,
+    "html_maintenance": Cause.NOT_THE_FORMAT,
+    "truncated_body": Cause.TRUNCATED,
+    "short_body": Cause.RESET,
+    "truncated_gzip": Cause.TRUNCATED,
+    "empty_body": Cause.TRUNCATED,
+    # In what is said.
+    "service_error": Cause.SERVICE_ERROR,
+    "overflow": Cause.OVERFLOW,
+    "exactly_cap": Cause.ROW_CAP,
+    "empty": Cause.CANARY,
+    "header_only": Cause.TRUNCATED,
+    "missing_column": Cause.MISSING_COLUMN,
+    "wrong_unit": Cause.WRONG_UNIT,
+    "duplicate_rows": Cause.DUPLICATE_ROWS,
+    "wrong_sky": Cause.WRONG_SKY,
+    "nan_position": Cause.BAD_ROWS,
+}
+OTHERWISE = {
+    # JSON has no units: radians are told by where they are. Nor does an empty table look any different
+    # from one that lost its rows.
+    ("mast_catalogs", "wrong_unit"): Cause.WRONG_SKY,
+    ("mast_catalogs", "header_only"): Cause.CANARY,
+    # A cut answer is not flagged; the canary behind the list is not in it.
+    ("cds_xmatch", "overflow"): Cause.CANARY,
+}
+"""What is on record where a protocol has no words for a fault."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """Which requests a fault befalls, and what is on record of it then.
+
+    ``asked_so_far`` are those before the try.
+    """
+
+    befalls: Callable[[World, int], Callable[[Request], bool] | None]
+    cause: Cause
+
+
+def everything(_: World, asked_so_far: int) -> None:
+    return None
+
+
+def all_but_the_canary(world: World, asked_so_far: int) -> Callable[[Request], bool]:
+    return lambda request: not world.is_about_canary(request)
+
+
+def all_but_the_first_canary(_: World, asked_so_far: int) -> Callable[[Request], bool]:
+    return lambda request: request.number >= asked_so_far + 2
+
+
+def results(_: World, asked_so_far: int) -> Callable[[Request], bool]:
+    return lambda request: request.path.endswith("/results/result")
+
+
+def aims(world: World, fault: str) -> list[Aim]:
+    """A fault befalls everything that is asked, or only the question proper: both must be noticed.
+
+    One thing cannot be: a service that sees its canary, and answers one question falsely but properly
+    with no rows, each time that it is asked. docs/how-to/look-ups.md says so.
+    """
+    cause = OTHERWISE.get((world.service, fault), CAUSES[fault])
+    both = [Aim(everything, cause)]
+    if FAULTS[fault].kind is Kind.ENDPOINT or (fault in ("overflow", "exactly_cap") and world.kind != "moving"):
+        # Cut answers of the canary are in the canary's tests; here it is the question that is split.
+        return both if FAULTS[fault].kind is Kind.ENDPOINT else [Aim(all_but_the_canary, cause)]
+    if cause is Cause.CANARY and world.kind != "list":
+        return [*both, Aim(all_but_the_first_canary, Cause.EMPTY_UNCONFIRMED)]
+    if world.kind == "area":
+        return [*both, Aim(all_but_the_canary, cause)]
+    if world.kind == "moving":
+        return [*both, Aim(all_but_the_first_canary, cause)]
+    if world.service == "irsa_tap" and FAULTS[fault].kind is Kind.TRANSPORT:
+        return [*both, Aim(results, cause)]
+    return both
+
+
+CELLS = [(service, fault) for service, protocol in SERVICES.items() for fault in faults_of(protocol)]
+SPLITS = [(service, fault) for service, fault in CELLS if CAUSES[fault].asks_for_less and service != "skybot"]
+
+
+def id_of(cell: tuple[str, str]) -> str:
+    return "-".join(cell)
+
+
+@pytest.fixture(scope="module")
+def worlds(temporary_database, template_database: str) -> Iterator[Callable[[str], World]]:
+    """The world of a service, made when it is needed; each has a database of its own."""
+    made: dict[str, World] = {}
+    with contextlib.ExitStack() as stack:
+
+        def world(service: str) -> World:
+            if service not in made:
+                database = stack.enter_context(temporary_database(template_database))
+                names = ["none", *faults_of(SERVICES[service]), "overflow once", "exactly_cap once"]
+                made[service] = stack.enter_context(world_of(service, database, names))
+            return made[service]
+
+        yield world
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is on record."""
+
+    look_ups: dict[int, Any]
+    coverage: set[tuple[Any, ...]]
+
+
+def evidence(world: World) -> Evidence:
+    with world.database.connect() as connection:
+        look_ups = {row.lookup_id: row for row in connection.execute(text("SELECT * FROM ref.lookup"))}
+        coverage = {
+            tuple(row)
+            for row in connection.execute(
+                text("""
+                    SELECT lower(hpx29), upper(hpx29), lookup_id FROM ref.coverage
+                    UNION ALL
+                    SELECT image_id, 0, lookup_id FROM ref.moving_look WHERE complete
+                """)
+            )
+        }
+    return Evidence(look_ups, coverage)
+
+
+def stored(world: World) -> SkyCoord:
+    """Places of all that is stored."""
+    table = "ref.moving_object" if world.kind == "moving" else f'ref."{world.definition.name}"'
+    with world.database.connect() as connection:
+        rows = connection.execute(text(f"SELECT ra, dec FROM {table}")).all()
+    return SkyCoord([row.ra for row in rows], [row.dec for row in rows], unit="deg")
+
+
+def assert_nothing_false(world: World, patch: Patch, states: dict[int, str]) -> None:
+    """No star is clear, nothing is clear without a complete look-up there, nothing is stored that is not there."""
+    assert set(states) == set(patch.states)
+    known = evidence(world)
+    cell = cells(patch.ra_deg, patch.dec_deg)
+    for number, state in states.items():
+        if state == "clear":
+            assert patch.states[number] == "clear", f"detection {number} is a star, and said to be clear"
+            vouching = {
+                look for low, high, look in known.coverage
+                if (low == patch.extraction_id if world.kind == "moving" else low <= cell[number - 1] < high)
+            }  # fmt: skip
+            assert any(known.look_ups[look].complete for look in vouching)
+        if state == "matched":
+            assert patch.states[number] == "matched"
+    here = stored(world)
+    if len(here):
+        nearest = here.match_to_catalog_sky(world.truth)[1].arcsec
+        assert nearest.max() < 0.01, "what is stored is not in the sky"
+        assert len(here) == len({(round(ra, 7), round(dec, 7)) for ra, dec in zip(here.ra.deg, here.dec.deg)})
+
+
+def assert_complete_is_complete(world: World, new: Sequence[Any]) -> None:
+    """Everything in the cones of complete look-ups is stored."""
+    here = stored(world)
+    for look in new:
+        if look.complete and look.kind == "area":
+            cone = Cone.parse(re.sub("^cone ", "", look.region))
+            centre = SkyCoord(cone.ra_deg, cone.dec_deg, unit="deg")
+            inside = world.truth[world.truth.separation(centre) < (cone.radius_deg * u.deg - 0.1 * u.arcsec)]
+            if len(inside):
+                assert inside.match_to_catalog_sky(here)[1].arcsec.max() < 0.01
+
+
+def assert_all_known(world: World, patch: Patch) -> None:
+    """Every detection is what it is without any fault."""
+    states = world.match(patch)
+    assert states == patch.states
+    assert_nothing_false(world, patch, states)
+    with world.database.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM ref.gap")) == 0
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_without_a_fault_all_is_known(worlds: Callable[[str], World], service: str) -> None:
+    world = worlds(service)
+    patch = world.patches["none"]
+    assert set(world.match(patch).values()) == {"not_covered"}
+    totals = world.fetch(patch, world.healthy())
+    assert (totals.complete, totals.failed, totals.split) == (1, 0, 0)
+    assert_all_known(world, patch)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=id_of)
+def test_fault(worlds: Callable[[str], World], cell: tuple[str, str]) -> None:
+    service, fault = cell
+    world = worlds(service)
+    patch = world.patches[fault]
+    for aim in aims(world, fault):
+        before = evidence(world)
+        with world.faulty(fault, None, aim.befalls(world, len(world.server.requests))) as client:
+            totals = world.fetch(patch, client)
+        after = evidence(world)
+        new = [look for number, look in after.look_ups.items() if number not in before.look_ups]
+        states = world.match(patch)
+        assert_nothing_false(world, patch, states)
+        assert_complete_is_complete(world, new)
+        if not aim.cause.asks_for_less:
+            assert after.coverage == before.coverage
+            assert set(states.values()) == {"unknown"}
+        assert totals.failed >= 1
+        assert "clear" not in states.values() or aim.cause.asks_for_less
+        bad = [look for look in new if not look.complete and look.kind != "canary"]
+        assert {look.cause for look in bad} == {aim.cause.value}
+        assert "failed" in {look.status for look in bad} <= {"failed", "split"}
+        assert all(look.error and look.endpoint and look.service == service for look in bad)
+    totals = world.fetch(patch, world.healthy())
+    assert totals.complete >= 1
+    assert (totals.failed, totals.given_up) == (0, 0)
+    assert_all_known(world, patch)
+
+
+@pytest.mark.parametrize("cell", SPLITS, ids=id_of)
+def test_an_answer_that_is_cut_once_is_asked_for_in_parts_at_once(
+    worlds: Callable[[str], World], cell: tuple[str, str]
+) -> None:
+    service, fault = cell
+    world = worlds(service)
+    patch = world.patches[f"{fault} once"]
+    before = evidence(world)
+    with world.faulty(fault, 1, lambda request: not world.is_about_canary(request)) as client:
+        totals = world.fetch(patch, client)
+    new = [look for number, look in evidence(world).look_ups.items() if number not in before.look_ups]
+    assert (totals.split, totals.failed) == (1, 0)
+    assert [look.cause for look in new if look.status == "split"] == [CAUSES[fault]]
+    assert_complete_is_complete(world, new)
+    assert_all_known(world, patch)
+
+
+def test_the_matrix_has_every_service_and_twenty_faults_for_each() -> None:
+    count = {service: len(list(cells)) for service, cells in itertools.groupby(CELLS, lambda cell: cell[0])}
+    assert min(count.values()) >= 20
+    assert sum(count.values()) == len(set(CELLS))
