@@ -22,7 +22,7 @@ _SHORTEST_FITS = 2880
 _PIXEL_ARCSEC = 1.7
 # The service says everything on pages of status 200; only the words tell for good from for now.
 _NO_IMAGE = re.compile(
-    r"\bno (image|plate|data|coverage)\b|\b(image|plate|field|position|region|file|data)\b[^.]{0,60}?"
+    r"\bno (image|plate|data|coverage)\b|\b(image|plate|field|position|region|file|data)\b.{0,60}?"
     r"\b(not (covered|available|found|in the)|does not exist|missing|outside)\b",
     re.IGNORECASE,
 )
@@ -54,7 +54,7 @@ def wanted_tile(
         raise InputError(f"position {ra_deg:g}, {dec_deg:g}: right ascension is in [0, 360), declination in [-90, 90]")
     if not 1.0 <= size_arcmin <= _LARGEST_ARCMIN:
         raise InputError(f"size {size_arcmin:g} arcmin: STScI cuts out from 1 to {_LARGEST_ARCMIN:g} arcmin")
-    ra, dec, size = round(ra_deg, 6), round(dec_deg, 6), round(size_arcmin, 2)
+    ra, dec, size = round(float(ra_deg), 6), round(float(dec_deg), 6), round(float(size_arcmin), 2)
     return WantedImage(
         name=tile_id or tile_name(ra, dec),
         kind="tile",
