@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vascodb.errors import InputError
-from vascodb.loaders.client.seed_environment import Sets, VariableOutcome, outcome_of, variables_set
+from vascodb.loaders.client.seed_environment import Sets, VariableOutcome, one_line, outcome_of, variables_set
 from vascodb.loaders.client.services import ServiceSettings, default_services
 from vascodb.loaders.registry import CanaryPosition, CatalogDefinition, catalog, catalogs
 from vascodb.settings import Settings
@@ -159,7 +159,7 @@ class Effective:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a user must be told: one line each."""
-        told = [f"{v.name}={v.value}: {v.effect}" for v in self.variables if v.must_be_told]
+        told = [f"{v.name}={one_line(v.value)}: {v.effect}" for v in self.variables if v.must_be_told]
         for family in self.configuration.fetch.without:
             origin = self.origins.get("fetch.without", "")
             if not origin.startswith("VASCO_"):
@@ -216,7 +216,7 @@ def effective(settings: Settings, environment: Mapping[str, str] | None = None) 
         outcome = outcome_of(name, environment, _flat(_plain(configuration)))
         if outcome.sets:
             nested = _merged(nested, _absolute(_nested(outcome.sets), Path.cwd()))
-            configuration = _validated(nested, f"{outcome.name}={outcome.value}")
+            configuration = _validated(nested, f"{outcome.name}={one_line(outcome.value)}")
             origins |= dict.fromkeys(outcome.sets, outcome.name)
         variables.append(outcome)
     return Effective(
@@ -327,7 +327,7 @@ def _validated(nested: Mapping[str, Any], origin: str) -> Configuration:
         first = error.errors()[0]
         raise InputError(f"{origin}: {'.'.join(map(str, first['loc']))}: {_reason(first)}") from error
     for key, reason in _contradictions(configuration):
-        raise InputError(f"{origin}: {key}: {reason}")
+        raise InputError(f"{origin}: {key}: {one_line(reason, 1000)}")
     return configuration
 
 
@@ -357,7 +357,7 @@ def _contradictions(configuration: Configuration) -> Iterator[tuple[str, str]]:
         if own.table is not None and not catalogs()[name].via:
             yield f"catalogs.{name}.table", "no service has this catalogue"
     for name, path in configuration.bulk:
-        if path is not None and not path.is_dir():
+        if path is not None and not _is_folder(path):
             yield f"bulk.{name}", f"{path} is not a folder"
     yield from _unknown_families(configuration)
 
@@ -375,11 +375,26 @@ def _unknown_families(configuration: Configuration) -> Iterator[tuple[str, str]]
                 yield f"fetch.{key}", f"no family {family!r}; there are: {', '.join(sorted(members))}"
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _home_filled_in(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        # Nobody of that name has a home; then it is a folder that is called so.
+        return Path(path)
+
+
 def _absolute(changes: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Changes with all folders absolute: in a settings file they are relative to it."""
     places = [("bulk", name) for name in BulkSettings.model_fields] + [("fetch", "images")]
     made = {
-        table: {name: str(folder / Path(changes[table][name]).expanduser())}
+        table: {name: str(folder / _home_filled_in(changes[table][name]))}
         for table, name in places
         if isinstance(changes.get(table), dict) and isinstance(changes[table].get(name), str)
     }

@@ -8,7 +8,7 @@ from typing import Any
 from vascodb.errors import InputError
 from vascodb.loaders.registry import catalogs
 
-__all__ = ["SEED_VARIABLES", "SeedVariable", "Sets", "VariableOutcome", "outcome_of", "variables_set"]
+__all__ = ["SEED_VARIABLES", "SeedVariable", "Sets", "VariableOutcome", "one_line", "outcome_of", "variables_set"]
 
 Sets = dict[str, Any]
 """Settings by key, such as ``services.cds_xmatch.attempts``."""
@@ -107,9 +107,14 @@ def outcome_of(name: str, environment: Mapping[str, str], current: Mapping[str, 
     try:
         sets = variable.convert(value, Situation(environment, current))
     except ValueError as error:
-        raise InputError(f"{name}={value}: {error}") from error
+        raise InputError(f"{name}={one_line(value)}: {error}") from error
     made = ", ".join(f"{key} = {_shown(new)}" for key, new in sets.items()) or "changes nothing"
     return VariableOutcome(name, value, f"{made} ({variable.meaning})", sets, variable.must_be_told and bool(sets))
+
+
+def one_line(text: str, length: int = 200) -> str:
+    """A text that anybody may have written, on one line and not too long; for messages."""
+    return "".join(c if c.isprintable() else " " for c in text)[:length]
 
 
 def _shown(value: Any) -> str:

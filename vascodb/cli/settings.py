@@ -9,6 +9,7 @@ from rich.table import Table
 
 from vascodb.cli.output import PlainConsole
 from vascodb.loaders.client.configured import Effective, effective
+from vascodb.loaders.client.seed_environment import one_line
 from vascodb.settings import Settings
 
 __all__ = ["COMMANDS", "settings_in_effect"]
@@ -58,7 +59,7 @@ def settings_command(changed: bool, kind: str) -> None:
     console = PlainConsole(250)
     console.print(table)
     for variable in found.variables:
-        console.print(f"{variable.name}={variable.value}: {variable.effect}", markup=False)
+        console.print(f"{variable.name}={one_line(variable.value)}: {variable.effect}", markup=False)
 
 
 def _own(settings: Settings) -> dict[str, tuple[Any, str]]:
