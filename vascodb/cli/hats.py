@@ -76,9 +76,10 @@ class _Bar:
     """Partitions done, with the rows that came from them."""
 
     def __init__(self) -> None:
+        console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("partitions"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rows]:,} rows"),
-            TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task("partitions", total=None, rows=0)
         self._rows = 0
