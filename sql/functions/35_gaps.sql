@@ -1,5 +1,5 @@
 -- Gaps: sky where a look-up failed and none has covered since. Disjoint per catalogue, and disjoint from
--- its coverage. Callers hold the lock under which coverage is added, so that both stay so.
+-- its coverage.
 
 -- Overlapping gaps are found by index probes, so that the time depends on the ranges given, not on those stored.
 CREATE OR REPLACE FUNCTION ref.gaps_overlapping(catalog_name text, ranges int8multirange)
@@ -69,9 +69,12 @@ RETURNS bigint
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    uncovered int8multirange := ref.uncovered(catalog_name, ranges);
+    uncovered int8multirange;
     n_added bigint;
 BEGIN
+    -- Coverage is added under this lock as well: what is covered meanwhile must be seen here, and the other way round.
+    PERFORM pg_advisory_xact_lock(hashtextextended('ref.' || catalog_name || ' coverage', 0));
+    uncovered := ref.uncovered(catalog_name, ranges);
     PERFORM ref.clip_gaps(catalog_name, uncovered);
     WITH added AS (
         INSERT INTO ref.gap (catalog, hpx29, lookup_id)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from toysky import ToySky
+
+from vascodb.db import Database
+from vascodb.loaders.regions import Cone
+from vascodb.loaders.store import add_coverage as store_coverage
+from vascodb.plates.footprint import multirange
 
 N_CELLS = 60
 
@@ -156,6 +163,24 @@ def test_a_small_change_among_many_gaps_takes_no_longer_than_among_few(toy: ToyS
     )
     many = [seconds(add, 3_000_000, failed), seconds(cover, 3_000_025, good)]
     assert np.max(np.array(many) / np.array(few)) < 20, (few, many)
+
+
+def test_gaps_and_coverage_of_a_catalogue_wait_for_each_other(database: Database) -> None:
+    cone = Cone(10.0, 0.0, 1.0).covered(60.0)
+    with database.connect() as setup:
+        toy = ToySky(setup)
+        good, failed = toy.service_lookup("gaia_dr3"), toy.service_lookup("gaia_dr3", complete=False)
+        other = toy.service_lookup("gaia_edr3", complete=False)
+    gap = "SELECT ref.add_gap(:c, :l, CAST(:r AS int8multirange))"
+    with database.connect() as first:
+        store_coverage(first, "gaia_dr3", good, cone)
+        with database.connect() as second:
+            second.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            second.execute(text(gap), {"c": "gaia_edr3", "l": other, "r": multirange(cone)})
+            with pytest.raises(OperationalError, match="lock timeout"), second.begin_nested():
+                second.execute(text(gap), {"c": "gaia_dr3", "l": failed, "r": multirange(cone)})
+    with database.connect() as after:
+        assert after.scalar(text(gap), {"c": "gaia_dr3", "l": failed, "r": multirange(cone)}) == 0
 
 
 def test_a_gap_needs_a_lookup_on_record(toy: ToySky) -> None:

@@ -236,3 +236,35 @@ def test_a_detection_takes_230_bytes_or_less_with_its_indexes(database: Database
         toy = ToySky(connection)
         toy.detections(toy.extraction(), [10 + i / n for i in range(n)], [10.0] * n)
         assert toy.scalar("SELECT pg_total_relation_size('vasco.detection')") / n <= 230
+
+
+@pytest.mark.parametrize("kind", ["area", "list", "moving"])
+def test_a_services_answer_is_complete_only_beside_a_canary(toy, kind: str) -> None:
+    answer = toy.service_lookup("gaia_dr3", kind)
+    refuse(toy, "UPDATE ref.lookup SET canary_id = NULL WHERE lookup_id = :id", id=answer)
+    toy.execute("UPDATE ref.lookup SET canary_id = NULL, complete = false WHERE lookup_id = :id", id=answer)
+
+
+def test_a_lookup_of_a_service_names_it(toy) -> None:
+    answer = toy.service_lookup("gaia_dr3", "footprint")
+    refuse(toy, "UPDATE ref.lookup SET service = NULL WHERE lookup_id = :id", id=answer)
+    toy.execute("UPDATE ref.lookup SET service = NULL, kind = 'file' WHERE lookup_id = :id", id=answer)
+
+
+def test_a_failed_look_for_moving_objects_cannot_pass_for_a_complete_one(toy) -> None:
+    name, image_id = toy.catalog("asteroids", moving=True), toy.extraction()
+    toy.moving_look(name, image_id, 10.0, 0.0, 1.0, complete=False)
+    refuse(toy, "UPDATE ref.moving_look SET complete = true")
+    toy.detections(image_id, [10.0], [0.0])
+    row = {"e": image_id, "catalog": name, "source_id": None, "sep": None, "n": 0, "reason": None}
+    failed = toy.scalar("SELECT lookup_id FROM ref.moving_look")
+    refuse(toy, INSERT_MATCH, **row, state="clear", lookup=failed, complete=True)
+
+
+def test_a_gap_is_a_range_of_cells_with_a_lookup(toy) -> None:
+    failed = toy.service_lookup("gaia_dr3", complete=False)
+    insert = "INSERT INTO ref.gap VALUES ('gaia_dr3', int8range(:a, :b), :l)"
+    refuse(toy, insert, a=5, b=5, l=failed)
+    refuse(toy, insert, a=-1, b=5, l=failed)
+    refuse(toy, insert, a=1, b=5, l=failed + 1000)
+    toy.execute(insert, a=1, b=5, l=failed)
