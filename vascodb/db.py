@@ -150,6 +150,8 @@ def _engine(url: URL) -> Engine:
     return create_engine(
         url.set(drivername="postgresql+psycopg2"),
         pool_pre_ping=True,
+        # Threads of a fetch hold one each and open others; waiting for one another's they would never end.
+        max_overflow=-1,
         # Many rows of one statement travel together, not one round trip each.
         executemany_mode="values_plus_batch",
         connect_args={"options": _SESSION_OPTIONS, "application_name": "vascodb", "connect_timeout": 10},

@@ -337,9 +337,9 @@ class _AtOneTime:
 def _opposite_the_sun(epoch_jd: float, radius_deg: float) -> CanaryPosition:
     """A circle in which there are always asteroids, hundreds of them: they lie along the ecliptic, brightest there.
 
-    Neither the minute between UTC and TT nor aberration matters at that size.
+    Neither the minute between UTC and TDB nor aberration matters at that size.
     """
-    sun = get_sun(Time(epoch_jd, format="jd", scale="tt"))
+    sun = get_sun(Time(epoch_jd, format="jd", scale="tdb"))
     # Not validated: canaries of fixed sources are no wider than a minute of arc.
     return CanaryPosition.model_construct(
         ra=float(sun.ra.deg + 180.0) % 360.0, dec=-float(sun.dec.deg), radius_arcsec=radius_deg * 3600.0, empty=None
