@@ -12,11 +12,13 @@ from pathlib import Path
 
 PROGRAM = Path(sys.executable).parent / "vascodb"
 
-# Importing the program takes two seconds of CPU time. This process does it once and forks for every command; the rest
-# of a command's life is that of any process: own environment, folder, output and exit status.
+# Importing the program takes two seconds of CPU time, and what it asks services with two more. This process does it
+# once and forks for every command; the rest of a command's life is that of any process: own environment, folder,
+# output and exit status.
 _SERVER = """
 import json, os, sys
 from vascodb.cli.main import main
+import vascodb.loaders.client.configured, vascodb.loaders.fetch.request, vascodb.loaders.sources.tap
 
 for line in sys.stdin:
     job = json.loads(line)
