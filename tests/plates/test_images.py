@@ -63,6 +63,19 @@ def test_a_gzipped_image_is_the_same_image_in_another_file(tmp_path: Path) -> No
     assert packed.sha256 != plain.sha256
 
 
+def test_pixels_may_be_scaled(tmp_path: Path) -> None:
+    header = cutout_header(size=60, BZERO=32768.0, BSCALE=2.0, BLANK=-32768)
+    assert read_image(image_file(tmp_path / "x.fits", header)).refusal is None
+
+
+@pytest.mark.parametrize(("survey", "band"), [("POSSI-E", "red"), ("POSSI-O", "blue")])
+def test_an_image_is_a_plate_of_one_band(tmp_path: Path, survey: str, band: str) -> None:
+    image = read_image(image_file(tmp_path / "x.fits", cutout_header(SURVEY=survey)))
+    assert image.refusal_as(band) is None
+    other = "blue" if band == "red" else "red"
+    assert image.refusal_as(other).startswith(f"not a POSS-I {other} plate")
+
+
 def test_a_header_is_plain_values() -> None:
     header = fits.Header([("A", 1), ("B", 1.5), ("C", True), ("D", "text"), ("E", None)])
     header["COMMENT"] = "first"

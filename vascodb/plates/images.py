@@ -153,7 +153,7 @@ def read_image(path: Path) -> PlateImage:
             warnings.simplefilter("ignore", VerifyWarning)
             # Tapes had ten blocks to a record, the last filled with zeros.
             warnings.filterwarnings("ignore", "Unexpected extra padding", AstropyUserWarning)
-            with fits.open(path, memmap=not compressed) as hdus:
+            with fits.open(path, memmap=not compressed, do_not_scale_image_data=True) as hdus:
                 image = _check_header(path, hdus[0])
                 with _opened(path, compressed) as stream:
                     _check_size(stream, hdus[0])
