@@ -15,7 +15,7 @@ from pyarrow import parquet
 from vascodb.errors import InputError
 from vascodb.loaders.partitions import Partition, PartitionedCatalog, overlaps
 from vascodb.loaders.registry import CatalogDefinition, Condition
-from vascodb.loaders.tables import CORE_SCHEMA, core_table
+from vascodb.loaders.tables import CORE_SCHEMA, core_table, needed_columns
 from vascodb.plates.footprint import ORDER, cells
 
 __all__ = ["Block", "RowReader", "find_blocks", "merged"]
@@ -175,10 +175,8 @@ class RowReader:
 
     def _columns(self, schema: pa.Schema) -> list[str]:
         """The columns that may be needed, of those that there are."""
-        rule = self._definition.confirmed_motion
-        wanted = {name for names in self._definition.columns.model_dump().values() for name in names}
-        wanted |= set(self._overrides.values()) | {condition.column for condition in self._definition.bulk_filter}
-        wanted |= set() if rule is None else {*rule.any_of, *rule.at_least}
+        wanted = needed_columns(self._definition, self._overrides)
+        wanted |= {condition.column for condition in self._definition.bulk_filter}
         return [name for name in schema.names if name in wanted]
 
     def _checked(self, raw: pa.Table) -> pa.Table:

@@ -1,7 +1,7 @@
 """Bring catalogue files and services' answers into the core columns of a reference catalogue, every row checked."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pyarrow import csv, parquet
 
 from vascodb.errors import InputError
 from vascodb.ids import content_id
+from vascodb.loaders.cds_file import read_cds_file
 from vascodb.loaders.registry import CatalogDefinition, MotionRule
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "WrongUnitError",
     "check_unit",
     "core_table",
+    "needed_columns",
     "read_sources",
 ]
 
@@ -68,7 +70,7 @@ def read_sources(path: Path, definition: CatalogDefinition, overrides: Mapping[s
     Parameters
     ----------
     path : `~pathlib.Path`
-        CSV, ECSV, FITS, VOTable or Parquet, told by the file's name.
+        CSV, ECSV, FITS, VOTable, Parquet, or ``.dat`` with the ReadMe of the CDS, told by the file's name.
     definition : `CatalogDefinition`
         The catalogue, with the names of its columns.
     overrides : mapping of str to str, optional
@@ -86,7 +88,7 @@ def read_sources(path: Path, definition: CatalogDefinition, overrides: Mapping[s
         missing or impossible position, half a proper motion, or an id that occurs twice.
     """
     try:
-        raw, units = _read(path)
+        raw, units = _read(path, needed_columns(definition, overrides or {}))
         table = core_table(raw, units, definition, overrides)
         if table.num_rows == 0:
             raise InputError("has no rows; an empty file is no evidence of an empty sky")
@@ -137,7 +139,14 @@ def core_table(
     return table
 
 
-def _read(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def needed_columns(definition: CatalogDefinition, overrides: Mapping[str, str]) -> set[str]:
+    """Every name under which a column may be found that a catalogue's rows are made of."""
+    names = {name for known in definition.columns.model_dump().values() for name in known} | set(overrides.values())
+    rule = definition.confirmed_motion
+    return names if rule is None else names | {*rule.any_of, *rule.at_least}
+
+
+def _read(path: Path, needed: Collection[str]) -> tuple[pa.Table, dict[str, Any]]:
     suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if not path.is_file():
         raise InputError("no such file")
@@ -146,13 +155,15 @@ def _read(path: Path) -> tuple[pa.Table, dict[str, Any]]:
             return csv.read_csv(path, convert_options=csv.ConvertOptions(null_values=["", "null", "NULL"])), {}
         if suffix in ("parquet", "parq"):
             return _from_parquet(path)
+        if suffix == "dat":
+            return read_cds_file(path, needed)
         if suffix in ("ecsv", "fits", "fit", "vot", "votable", "xml"):
             return _from_astropy(path, {"ecsv": "ascii.ecsv", "fits": "fits", "fit": "fits"}.get(suffix, "votable"))
     except (
         OSError, ValueError, TypeError, KeyError, IndexError, EOFError, pa.ArrowException, VerifyError, VOTableSpecError
     ) as error:  # fmt: skip
         raise InputError(f"cannot be read as {suffix}: {' '.join(str(error).split())[:300]}") from error
-    raise InputError("unknown kind of file; use .csv, .ecsv, .fits, .vot, .xml or .parquet (also .gz)")
+    raise InputError("unknown kind of file; use .csv, .ecsv, .fits, .vot, .xml, .parquet or .dat (also .gz)")
 
 
 def _from_parquet(path: Path) -> tuple[pa.Table, dict[str, Any]]:
