@@ -40,8 +40,9 @@ def load_plates_command(source: Path) -> None:
 def load_reference_command(name: str, path: Path, cone: str | None, moc: Path | None, columns: tuple[str, ...]) -> None:
     """Load a reference catalogue from a file.
 
-    FILE (CSV, ECSV, FITS, VOTable or Parquet) holds sources of the registered CATALOG. Either --cone or --moc names
-    the sky in which you vouch that it holds all of them; only there can a detection be said to have no counterpart.
+    FILE (CSV, ECSV, FITS, VOTable, Parquet, or .dat of the CDS with its ReadMe) holds sources of the registered
+    CATALOG. Either --cone or --moc names the sky in which you vouch that it holds all of them; only there can a
+    detection be said to have no counterpart.
     """
     if (cone is None) == (moc is None):
         raise InputError("give the sky in which the file is complete: --cone RA,DEC,RADIUS or --moc FILE")
