@@ -252,8 +252,10 @@ def test_wrong_options_leave_no_row(options, reason, used, small_simulation):
     assert vascodb.fingerprint() == fingerprint
 
 
-@pytest.mark.parametrize("options", [[], ["--ra", "1"], ["tile_RA1.000_DECp2.000"], ["--ra", "1", "--dec", "2"]])
-def test_without_a_file_it_says_that_it_cannot_download_yet(options, used):
+@pytest.mark.parametrize(
+    "options", [[], ["--ra", "1"], ["--dec", "1"], ["tile_RA1.000_DECp2.000", "--ra", "1", "--dec", "2"]]
+)
+def test_without_a_file_it_needs_one_tile_or_one_position(options, used):
     vascodb, fingerprint = used
     assert_one_line(vascodb.run("ingest-tile", *options), "--fits FILE")
     assert vascodb.fingerprint() == fingerprint

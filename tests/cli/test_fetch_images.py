@@ -21,7 +21,7 @@ from servers.transport import Answer, head
 
 from vascodb.plates.images import read_image
 from vascodb.plates.register import tile_of
-from vascodb.plates.tiles import tile_name
+from vascodb.plates.tiles import tile_centre, tile_name
 
 HEADER = "plate_id,plate_tile_idx,tile_id,ra_deg,dec_deg,size_arcmin,survey"
 STATES = "SELECT name, state, cause, attempts FROM plate.fetch ORDER BY name"
@@ -296,6 +296,21 @@ def test_a_simulated_tile_that_was_fetched_is_ingested(vascodb: Vascodb, small_s
     report = vascodb.run("ingest-tile", tile, "--fits", path, "--format", "json")
     assert report.status in (0, 3)
     assert report.value["tile_id"] == tile
+
+
+def test_a_tile_that_is_ingested_by_its_name_is_downloaded_first(vascodb: Vascodb, small_simulation) -> None:
+    content = small_simulation.image.read_bytes()
+    tile = tile_of(read_image(small_simulation.image))
+    ra, dec = tile_centre(tile)
+    with stsci(vascodb, lambda ra, dec: content) as server:
+        vascodb.ok("load-reference", "gaia_edr3", small_simulation.reference, "--cone", "132.850192,11.800202,0.138deg")
+        by_name = vascodb.run("ingest-tile", tile, "--size", "6arcmin", "--format", "json")
+        assert (by_name.status, by_name.value["tile_id"]) in ((0, tile), (3, tile))
+        by_place = vascodb.run("ingest-tile", "--ra", ra, "--dec", dec, "--size", "6arcmin", "--format", "json")
+        assert (by_place.status, by_place.value["tile_id"]) == (by_name.status, tile)
+        assert len(server.requests) == 1
+        server.fail("http_503", None)
+        assert_one_line(vascodb.run("ingest-tile", "tile_RA1.000_DECp2.000"), "unavailable", "503", status=4)
 
 
 BIG = {"NAXIS1": 700, "NAXIS2": 700, "XPIXELSZ": 505.7, "YPIXELSZ": 505.7}

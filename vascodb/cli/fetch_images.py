@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vascodb.loaders.images.wanted import ImageSource, WantedImage
     from vascodb.pipeline.fetching import ImageTotals
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "fetched_tile"]
 
 _SIZE_ARCMIN = 60.0
 
@@ -78,10 +78,9 @@ def fetch_tile(
     """
     from vascodb.loaders.images.stsci import StsciCutouts, wanted_tile  # noqa: PLC0415
 
-    position = None if ra is None and dec is None else (ra, dec)
-    if sum(value is not None for value in (tile_id, position, plan)) != 1 or (position and None in position):
-        raise InputError("say for what: one of --tile, --ra with --dec, or --plan")
     if plan is not None:
+        if (tile_id, ra, dec) != (None, None, None):
+            raise InputError("say for what: one of --tile, --ra with --dec, or --plan")
         if size is not None or survey is not None:
             raise InputError("--plan FILE says what size and survey its tiles have; leave out --size and --survey")
         wanted = [
@@ -94,24 +93,52 @@ def fetch_tile(
     else:
         if plate is not None or limit is not None:
             raise InputError("--plate and --limit go with --plan FILE")
-        centre = (ra or 0.0, dec or 0.0) if tile_id is None else tile_centre(tile_id)
-        wanted = [wanted_tile(*centre, size or _SIZE_ARCMIN, survey or "poss1_red", tile_id)]
-    _fetch(StsciCutouts(), wanted, "tiles", output, workers, limit, force=force, dry_run=dry_run)
+        wanted = [wanted_tile(*_centre(tile_id, ra, dec), size or _SIZE_ARCMIN, survey or "poss1_red", tile_id)]
+    source = StsciCutouts()
+    if totals := _fetch(source, wanted, "tiles", output, workers, limit, force=force, dry_run=dry_run):
+        _report(totals, "tiles", source.service)
+
+
+def fetched_tile(tile_id: str | None, ra: float | None, dec: float | None, size_arcmin: float) -> Path:
+    """The file of a red tile, which is downloaded if it is not there.
+
+    Raises
+    ------
+    InputError
+        If it is not said which, or the archive does not have it.
+    ServiceError
+        If the archive cannot be reached.
+    """
+    from vascodb.loaders.images.stsci import StsciCutouts, wanted_tile  # noqa: PLC0415
+
+    wanted = wanted_tile(*_centre(tile_id, ra, dec), size_arcmin, tile_id=tile_id)
+    totals = _fetch(StsciCutouts(), [wanted], "tiles", None, None, None, force=False, dry_run=False)
+    assert totals is not None
+    return _the_one_path(totals)
+
+
+def _centre(tile_id: str | None, ra: float | None, dec: float | None) -> tuple[float, float]:
+    if tile_id is not None and ra is None and dec is None:
+        return tile_centre(tile_id)
+    if tile_id is None and ra is not None and dec is not None:
+        return ra, dec
+    raise InputError("say for what: one of --tile, --ra with --dec, or --plan")
 
 
 @click.command("fetch-plate", epilog="Example: vascodb fetch-plate XE486 XO486")
-@click.argument("plates", nargs=-1, required=True, metavar="PLATE...")
+@click.argument("plates", nargs=-1, required=True, metavar="PLATES")
 @_common_options
 def fetch_plate(plates: tuple[str, ...], output: Path | None, workers: int | None, force: bool, dry_run: bool) -> None:
-    """Download whole plates from IRSA: XE486 is red, XO486 blue.
+    """Download whole plates from IRSA.
 
-    A plate has 0.4 to 1.1 GB. A transfer that breaks is continued where it ended, also by a later call; a plate is
-    put in place only when it is whole.
+    PLATES are their names: XE486 is red, XO486 blue. A plate has 0.4 to 1.1 GB. A transfer that breaks is
+    continued where it ended, also by a later call; a plate is put in place only when it is whole.
     """
     from vascodb.loaders.images.irsa import IrsaPlates, wanted_plate  # noqa: PLC0415
 
-    wanted = [wanted_plate(name) for name in dict.fromkeys(plates)]
-    _fetch(IrsaPlates(), wanted, "plates", output, workers, None, force=force, dry_run=dry_run)
+    wanted, source = [wanted_plate(name) for name in dict.fromkeys(plates)], IrsaPlates()
+    if totals := _fetch(source, wanted, "plates", output, workers, None, force=force, dry_run=dry_run):
+        _report(totals, "plates", source.service)
 
 
 def _fetch(
@@ -124,7 +151,8 @@ def _fetch(
     *,
     force: bool,
     dry_run: bool,
-) -> None:
+) -> ImageTotals | None:
+    """Fetch images; nothing comes of a dry run but a line of what would be asked."""
     # The services' libraries take a second to load, which other verbs need not wait for.
     from vascodb.cli.settings import settings_in_effect  # noqa: PLC0415
     from vascodb.loaders.fetch.reference import client_for  # noqa: PLC0415
@@ -142,7 +170,7 @@ def _fetch(
         asked = asked[:limit]
         size_gb = sum(image.expected_bytes for image in asked) / 1e9
         click.echo(f"would ask {source.service} for {len(asked)} of {len(wanted)} {kind}, about {size_gb:.2f} GB")
-        return
+        return None
     found.require_network()
     client = client_for(database, source.service, found.configuration.services)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -159,8 +187,7 @@ def _fetch(
             progress=lambda totals: bar.update(task, completed=totals.done),
             transfer=lambda name, n, total: bar.update(task, description=_brief(kind, name, n, total)),
         )
-        totals = fetch.run(wanted, workers or chosen.workers or client.settings.connections)
-    _report(totals, kind, source.service)
+        return fetch.run(wanted, workers or chosen.workers or client.settings.connections)
 
 
 def _brief(kind: str, name: str, n_bytes: int, total: int | None) -> str:
@@ -171,12 +198,7 @@ def _report(totals: ImageTotals, kind: str, service: str) -> None:
     """Say what was done; the paths of what is there go to standard output where they were asked for by name."""
     states = totals.states
     if totals.wanted == 1:
-        if states["ok"]:
-            click.echo(totals.paths[0])
-        elif states["retryable"]:
-            raise ServiceError(f"{totals.lines[0]}; safe to run again")
-        else:
-            raise InputError(f"{totals.lines[0]}; --force asks again")
+        click.echo(_the_one_path(totals))
         return
     click.echo(
         f"{kind}: {states['ok']} there, {states['non_poss']} not of POSS-I, {states['unavailable']} unavailable, "
@@ -188,6 +210,14 @@ def _report(totals: ImageTotals, kind: str, service: str) -> None:
     if states["retryable"] or totals.not_tried:
         left = f", {totals.not_tried} not tried because {service} is down" if totals.not_tried else ""
         raise ServiceError(f"{states['retryable']} {kind} failed{left}; safe to run again")
+
+
+def _the_one_path(totals: ImageTotals) -> Path:
+    if totals.states["ok"]:
+        return totals.paths[0]
+    if totals.states["retryable"]:
+        raise ServiceError(f"{totals.lines[0]}; safe to run again")
+    raise InputError(f"{totals.lines[0]}; fetch-tile or fetch-plate with --force asks again")
 
 
 COMMANDS = (fetch_tile, fetch_plate)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vascodb.cli.fetch_images import fetched_tile
 from vascodb.cli.options import AngleType, existing_path
 from vascodb.cli.output import PlainConsole
 from vascodb.db import Database
@@ -28,8 +29,10 @@ SOME_UNKNOWN = 3
 @click.option(
     "--fits", "path", type=existing_path, metavar="FILE", help="FITS image of a POSS-I red plate, or of a part of one."
 )
-@click.option("--ra", type=float, metavar="DEG", help="Right ascension of a tile to download (not possible yet).")
-@click.option("--dec", type=float, metavar="DEG", help="Declination of a tile to download (not possible yet).")
+@click.option(
+    "--ra", type=float, metavar="DEG", help="Right ascension of a tile that is downloaded if it is not there."
+)
+@click.option("--dec", type=float, metavar="DEG", help="Declination of it.")
 @click.option(
     "--size", type=AngleType(u.arcmin), default="60arcmin", show_default=True, help="Side of a tile to download."
 )
@@ -69,15 +72,15 @@ def ingest_tile(
 
     It is extracted and matched; what has no counterpart is measured against the PSF and judged. All of it is one
     transaction; the same image again does only what is missing. TILE_ID names the tile where the image's own centre
-    should not. With --require FAMILY (gaia, ps1, usnob, …) the run is one of its own, such as default+ps1.
+    should not. Without --fits the image of TILE_ID, or of the square about --ra and --dec, is downloaded if it is not
+    there. With --require FAMILY (gaia, ps1, usnob, …) the run is one of its own, such as default+ps1.
     """
     profile = load_profile(profile_name).requiring(families)
     if path is None:
-        what = tile_id or (f"the {size:g} arcmin about {ra}, {dec}" if ra is not None and dec is not None else None)
-        if what is None:
+        if (tile_id is None) == (ra is None) or (ra is None) != (dec is None):
             raise InputError("name an image (--fits FILE), a tile, or a position (--ra DEG --dec DEG)")
-        raise InputError(f"{what}: vascodb cannot download plates yet; give the image with --fits FILE")
-    if ra is not None or dec is not None:
+        path = fetched_tile(tile_id, ra, dec, size)
+    elif ra is not None or dec is not None:
         raise InputError("--fits FILE says where the tile is; leave out --ra and --dec")
     console = Console(stderr=True)
     shown = console.is_terminal if progress is None else progress

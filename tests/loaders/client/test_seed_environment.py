@@ -217,3 +217,12 @@ def test_a_variable_outranks_the_file(tmp_path: Path) -> None:
     assert now.origin(f"{XMATCH}.attempts") == "VASCO_CDS_MAX_RETRIES"
     assert now.origin(f"{XMATCH}.backoff_s").endswith("settings.toml")
     assert now.configuration.fetch.without == ("ps1", "usnob")
+
+
+def test_the_documentation_names_every_variable_and_whether_it_sets_anything() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "how-to" / "settings.md").read_text()
+    sets, _, sets_nothing = page.partition("These set nothing:")
+    for name, variable in SEED_VARIABLES.items():
+        # Those of the staging folders are named once for all three families.
+        name_of_gaia = re.sub("_(PS1|USNOB)_((CACHE_)?STAGING)", r"_GAIA_\2", name)
+        assert f"`{name_of_gaia}`" in (sets if variable.convert is not None else sets_nothing), name
