@@ -4,7 +4,9 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import astropy.units as u
 import numpy as np
+from astropy.coordinates import Latitude, Longitude
 from mocpy import MOC
 from sqlalchemy import Connection, text
 
@@ -59,7 +61,8 @@ class ToySky:
             )
             VALUES (
                 :id, 'sha' || :id, 'toy.fits', 1, 'ok', 'XE001', 'POSSI-E', 'red', 'tile_' || :id, 10, 10, :ra, :dec,
-                :radius, '{}', :scale, 'tan', '{tan}', :id, :epoch, 'single', '{}', '/toy.fits'
+                :radius, CAST(:footprint AS int8multirange), :scale, 'tan', '{tan}', :id, :epoch, 'single', '{}',
+                '/toy.fits'
             );
             INSERT INTO vasco.extraction (
                 extraction_id, image_id, config_name, config_sha256, sextractor_version, psfex_version,
@@ -68,6 +71,9 @@ class ToySky:
             VALUES (:id, :id, 'toy', 'toy', '0', '0', 9, 9, 3, 1, 0, '{}')
             """,
             id=identity, ra=ra, dec=dec, radius=radius_deg, epoch=epoch_jyear, scale=scale_arcsec_px,
+            footprint=multirange(
+                MOC.from_cone(Longitude(ra, u.deg), Latitude(dec, u.deg), radius=radius_deg * u.deg, max_depth=9)
+            ),
         )  # fmt: skip
         return identity
 

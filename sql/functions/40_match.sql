@@ -225,28 +225,69 @@ $$;
 COMMENT ON FUNCTION stage.match IS
     'Match an extraction against a catalogue at the plate''s epoch and store it; returns the states and the rows written';
 
+-- Whether a catalogue's coverage or gaps touch some ranges of cells: each range looks at the one stored
+-- range that begins before it, and at those that begin in it.
+CREATE OR REPLACE FUNCTION ref.knows_of(catalog_name text, ranges int8multirange)
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT EXISTS (
+        SELECT 1
+        FROM unnest(ranges) AS r
+        CROSS JOIN LATERAL (
+            (
+                SELECT c.hpx29 FROM ref.coverage AS c
+                WHERE c.catalog = catalog_name AND lower(c.hpx29) < upper(r)
+                ORDER BY lower(c.hpx29) DESC
+                LIMIT 1
+            )
+            UNION ALL
+            (
+                SELECT g.hpx29 FROM ref.gap AS g
+                WHERE g.catalog = catalog_name AND lower(g.hpx29) < upper(r)
+                ORDER BY lower(g.hpx29) DESC
+                LIMIT 1
+            )
+        ) AS k
+        WHERE upper(k.hpx29) > lower(r)
+    )
+$$;
+COMMENT ON FUNCTION ref.knows_of IS 'Whether a catalogue was ever asked, well or in vain, about any of some cells of order 29';
+
 -- Catalogues to match an extraction against: those of the families asked for, loaded or not, and every other
--- that knows anything, so that its word can be read beside theirs.
+-- that knows anything of its sky, so that its word can be read beside theirs.
 CREATE OR REPLACE FUNCTION stage.catalogs_to_match(which_extraction_id bigint, families text[])
 RETURNS TABLE (catalog text)
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     known ref.catalog;
+    image plate.image;
     wanted boolean;
 BEGIN
+    SELECT i.* INTO STRICT image
+    FROM vasco.extraction AS e JOIN plate.image AS i USING (image_id)
+    WHERE e.extraction_id = which_extraction_id;
+
     FOR known IN SELECT c.* FROM ref.catalog AS c ORDER BY c.catalog LOOP
         wanted := known.family = ANY (families)
-            OR EXISTS (SELECT 1 FROM ref.coverage AS g WHERE g.catalog = known.catalog)
-            OR EXISTS (SELECT 1 FROM ref.gap AS g WHERE g.catalog = known.catalog)
+            OR ref.knows_of(known.catalog, image.footprint)
             OR EXISTS (
-                SELECT 1
-                FROM vasco.extraction AS e
-                JOIN ref.moving_look AS m USING (image_id)
-                WHERE e.extraction_id = which_extraction_id AND m.catalog = known.catalog
+                SELECT 1 FROM ref.moving_look AS m
+                WHERE m.image_id = image.image_id AND m.catalog = known.catalog
+            )
+            -- What was known once may be known no more; then that is to be said.
+            OR EXISTS (
+                SELECT 1 FROM vasco.match AS m
+                WHERE m.extraction_id = which_extraction_id AND m.catalog = known.catalog
+                AND m.number = (SELECT min(d.number) FROM vasco.detection AS d WHERE d.extraction_id = which_extraction_id)
             );
         IF NOT wanted THEN
-            EXECUTE format('SELECT EXISTS (SELECT 1 FROM ref.%I)', known.catalog) INTO wanted;
+            EXECUTE format(
+                'SELECT EXISTS (SELECT 1 FROM ref.%I AS r WHERE q3c_join($1, $2, r.ra_j1954, r.dec_j1954, $3))', known.catalog
+            )
+            INTO wanted
+            USING image.ra, image.dec, image.radius_deg;
         END IF;
         IF wanted THEN
             catalog := known.catalog;
@@ -256,7 +297,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION stage.catalogs_to_match IS
-    'Catalogues to match an extraction against: of the required families, and every other that holds anything';
+    'Catalogues to match an extraction against: of the required families, and every other that knows anything of its sky';
 
 -- What a family of catalogues (Gaia EDR3 and DR3, say) says of a detection: a counterpart in any of
 -- them is a counterpart; otherwise a failed look-up in any leaves it unknown unless another covers it.

@@ -134,9 +134,18 @@ def columns_of(kind: str, content: bytes) -> dict[str, tuple[str, str, str, str]
 def test_a_table_for_people_has_a_line_per_row(rows, judged):
     command, expected, _, _ = rows
     lines = judged.ok(*command).out.splitlines()
+    if command == ["status"]:
+        # People see in one line which catalogues nothing is known of.
+        silent = lines.pop()
+        assert silent.startswith("nothing yet of ")
+        known = [row for row in expected if row["catalog"] not in silent]
+        assert {row["catalog"] for row in known} == {row["catalog"] for row in expected if row["sources"]}
+        expected = known
     assert len(lines) == len(expected) + 1
     if expected:
-        assert lines[0].split() == list(expected[0])
+        shown, whole = lines[0].split(), list(expected[0])
+        # Views of the evidence are too wide for people; what they see is a part of it.
+        assert set(shown) <= set(whole) if command[0] in ("status", "lookups") else shown == whole
 
 
 def test_ids_of_64_bits_stay_exact(judged):

@@ -258,9 +258,10 @@ def test_a_veto_repeats_why_nobody_can_know(toy: ToySky) -> None:
     ]  # fmt: skip
 
 
-def test_required_families_are_matched_and_whatever_else_holds_anything(toy: ToySky) -> None:
-    e, other = toy.extraction(), toy.extraction()
-    for name in ("empty", "with_sources", "with_coverage", "with_a_gap", "failed_only"):
+def test_required_families_are_matched_and_whatever_else_knows_anything_of_that_sky(toy: ToySky) -> None:
+    e, other = toy.extraction(ra=10.0, dec=0.0), toy.extraction(ra=200.0, dec=0.0)
+    names_here = ("empty", "with_sources", "with_coverage", "with_a_gap", "failed_only")
+    for name in (*names_here, "sources_elsewhere", "coverage_elsewhere", "gap_elsewhere"):
         toy.catalog(name)
     for name in ("moves", "moves_elsewhere"):
         toy.catalog(name, moving=True)
@@ -268,6 +269,10 @@ def test_required_families_are_matched_and_whatever_else_holds_anything(toy: Toy
     toy.sources("with_sources", [10.0], [0.0])
     toy.lookup("with_coverage")
     toy.gap("with_a_gap")
+    elsewhere = MOC.from_cone(Longitude(100 * u.deg), Latitude(0 * u.deg), radius=1 * u.deg, max_depth=10)
+    toy.sources("sources_elsewhere", [100.0], [0.0])
+    toy.lookup("coverage_elsewhere", elsewhere)
+    toy.gap("gap_elsewhere", elsewhere)
     toy.service_lookup("failed_only", complete=False)
     toy.moving_look("moves", e, 10.0, 0.0, 1.0)
     toy.moving_look("moves_elsewhere", other, 10.0, 0.0, 1.0)
@@ -276,6 +281,17 @@ def test_required_families_are_matched_and_whatever_else_holds_anything(toy: Toy
         "moves", "wanted", "with_a_gap", "with_coverage", "with_sources"
     ]  # fmt: skip
     assert "wanted" not in toy.execute(names, e=e, families=[]).scalars().all()
+
+
+def test_a_catalogue_that_was_matched_is_matched_again_when_it_knows_nothing_any_more(toy: ToySky) -> None:
+    e = toy.extraction(ra=10.0, dec=0.0)
+    toy.catalog("forgotten")
+    toy.detections(e, [10.0], [0.0])
+    toy.lookup("forgotten")
+    toy.match(e, "forgotten")
+    toy.execute("DELETE FROM ref.coverage")
+    names = "SELECT catalog FROM stage.catalogs_to_match(:e, '{}')"
+    assert toy.execute(names, e=e).scalars().all() == ["forgotten"]
 
 
 # Regions of a few degrees about places where coordinates wrap or tilings change.

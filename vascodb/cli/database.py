@@ -23,6 +23,10 @@ _ORDER = {
     "api.gaps": " ORDER BY catalog, asked_at DESC, lookup_id",
     "api.endpoints": " ORDER BY service, endpoint",
 }
+_BRIEF = (
+    "catalog", "sources", "coverage_sqdeg", "lookups_complete", "lookups_incomplete", "gap_sqdeg", "newest_age_d",
+    "title",
+)  # fmt: skip
 _MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "missing": ("✗", "red")}
 
 
@@ -102,7 +106,14 @@ def status(relation: str | None, kind: str, output: Path | None, show_sql: bool)
         print_sql(query)
         return
     with Database(Settings()).connect() as connection:
-        emit(run_query(connection, query), kind, output)
+        found = run_query(connection, query)
+    if chosen != "api.catalogs" or kind != "table" or output is not None:
+        emit(found, kind, output)
+        return
+    known = (found["sources"] > 0) | (found["lookups_complete"] > 0) | (found["lookups_incomplete"] > 0)
+    emit(found[known], kind, output, _BRIEF)
+    if not known.all():
+        click.echo(f"nothing yet of {', '.join(found['catalog'][~known])}")
 
 
 @click.command(epilog="Example: vascodb url")

@@ -26,6 +26,8 @@ WHERE (catalog = :catalog OR :catalog = '') AND (:failed = '' OR NOT complete AN
 ORDER BY asked_at DESC, lookup_id
 """
 
+_BRIEF = ("asked_at", "catalog", "kind", "service", "region", "complete", "cause", "rows_in", "attempts", "error")
+
 
 @click.command(epilog="Example: vascodb lookups ps1_dr2 --failed")
 @click.argument("catalog", required=False, default="")
@@ -44,7 +46,7 @@ def lookups(catalog: str, failed: bool, kind: str, output: Path | None, show_sql
         print_sql(query)
         return
     with Database(Settings()).connect() as connection:
-        emit(run_query(connection, query), kind, output)
+        emit(run_query(connection, query), kind, output, _BRIEF)
 
 
 @click.command(epilog="Example: vascodb audit veto_leaks")

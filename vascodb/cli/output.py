@@ -92,7 +92,7 @@ def run_query(connection: Connection, query: Query) -> Table:
     return table
 
 
-def emit(table: Table, kind: str, output: Path | None) -> None:
+def emit(table: Table, kind: str, output: Path | None, brief: Sequence[str] = ()) -> None:
     """Print or write rows.
 
     Parameters
@@ -103,6 +103,8 @@ def emit(table: Table, kind: str, output: Path | None) -> None:
         ``table``, ``json``, ``csv``, ``ecsv``, ``votable``, ``fits`` or ``parquet``.
     output : `~pathlib.Path` or None
         File to write; None for standard output.
+    brief : sequence of str, optional
+        Columns that people are shown who ask for nothing else; files and other formats have all.
 
     Raises
     ------
@@ -112,7 +114,7 @@ def emit(table: Table, kind: str, output: Path | None) -> None:
     if kind in _BINARY and output is None and sys.stdout.isatty():
         raise InputError(f"{kind} is binary; give a file with -o")
     if kind == "table" and output is None:
-        _print_table(table)
+        _print_table(table[list(brief)] if brief else table)
         return
     content = _render(table, kind)
     if output is None:

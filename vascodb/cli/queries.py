@@ -86,13 +86,16 @@ def _print_explanation(e: Explanation) -> None:
         "catalogue", "state", "nearest source", "at plate epoch", "at its own", "mag", "pm mas/yr", "evidence",
         box=None, header_style="bold",
     )  # fmt: skip
-    for s in e.sources:
+    silent = [s for s in e.sources if s["state"] == "not_covered" and s["source_id"] is None and not s["failed_at"]]
+    for s in (s for s in e.sources if s not in silent):
         motion = "" if s["pmra_masyr"] is None else f"{s['pmra_masyr']:.1f}, {s['pmdec_masyr']:.1f}"
         sources.add_row(
             s["catalog"], s["state"], escape(s["name"] or _text(s["source_id"])), _arcsec(s["sep_plate_epoch_arcsec"]),
             _arcsec(s["sep_catalog_epoch_arcsec"]), _text(s["mag"]), motion, escape(_evidence(s)),
         )  # fmt: skip
     console.print(sources)
+    if silent:
+        console.print(f"not covered by {', '.join(s['catalog'] for s in silent)}", style="dim")
     if e.moving:
         moving = Table(
             "moving object", "catalogue", "class", "V", "from its trail", "from its middle", "trail",
