@@ -269,12 +269,16 @@ def test_a_wrong_row_of_a_plan_stops_it_before_anything_is_asked(
         assert server.requests == []
 
 
-def test_no_network_means_none(module_vascodb: Vascodb, cut_out: Cutouts) -> None:
+def test_no_network_means_none_but_what_is_there_is_there(module_vascodb: Vascodb, cut_out: Cutouts) -> None:
+    ask = ("fetch-tile", "--ra", 1, "--dec", 1, "--size", "1.7arcmin")
     with stsci(module_vascodb, cut_out) as server:
-        outcome = module_vascodb.run("fetch-tile", "--ra", 1, "--dec", 1, VASCO_STEP4_NO_FETCH="1")
+        outcome = module_vascodb.run(*ask, VASCO_STEP4_NO_FETCH="1")
         assert outcome.status == 1
         assert outcome.err.splitlines()[-1].startswith("vascodb: nothing is asked of any service")
         assert server.requests == []
+        path = module_vascodb.ok(*ask).out
+        assert module_vascodb.ok(*ask, VASCO_STEP4_NO_FETCH="1").out == path
+        assert len(server.requests) == 1
 
 
 def test_a_real_tile_that_was_fetched_can_be_ingested(module_vascodb: Vascodb, shared_data: Path) -> None:

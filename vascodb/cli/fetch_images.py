@@ -164,14 +164,14 @@ def _fetch(
     folder = (output or (chosen.images or settings.images_dir) / kind).expanduser().absolute()
     force = force or chosen.images_again
     database = Database(settings)
+    with database.connect() as connection:
+        asked = (list(wanted) if force else still_to_ask(connection, wanted))[:limit]
     if dry_run:
-        with database.connect() as connection:
-            asked = list(wanted) if force else still_to_ask(connection, wanted)
-        asked = asked[:limit]
         size_gb = sum(image.expected_bytes for image in asked) / 1e9
         click.echo(f"would ask {source.service} for {len(asked)} of {len(wanted)} {kind}, about {size_gb:.2f} GB")
         return None
-    found.require_network()
+    if asked:
+        found.require_network()
     client = client_for(database, source.service, found.configuration.services)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
