@@ -51,8 +51,9 @@ def fetch_reference(
 ) -> None:
     """Fetch a reference catalogue from a service.
 
-    CATALOG is its name, such as gaia_dr3, or its family's. Whole answers are stored with their evidence and cover their sky; failed or cut ones are on record too, but cover
-    nothing. What is known already is not asked for again, so it is safe to stop and to run again, also side by side.
+    CATALOG is its name, such as gaia_dr3. Whole answers are stored with their evidence and cover their sky; failed or
+    cut ones are on record too, but cover nothing. What is known already is not asked for again, so it is safe to stop
+    and to run again, also side by side.
     """
     if sum(value is not None for value in (tile, cone, candidates, plan or plate)) != 1:
         raise InputError("say for what: one of --tile, --plate, --plan, --cone or --candidates")
