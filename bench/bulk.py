@@ -57,7 +57,7 @@ def compare(folder: Path, n_rows: int, rounds: int, workers: int) -> int:
     """Load and copy in turn, check, and print; the exit status says whether the aims were reached."""
     console = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
     table = clustered(n_rows, console)
-    parts = split_by_density(table, 3, most=20_000)
+    parts = split_by_density(table, 3, most=150_000)
     hats = write_hats(parts, folder / "gaia")
     orders = sorted({order for order, _ in parts})
     console.print(
@@ -102,13 +102,13 @@ def clustered(n_rows: int, console: Console) -> pa.Table:
     if TYCHO.is_file():
         bright = parquet.read_table(TYCHO)
         ra, dec = bright["ra"].to_numpy(), bright["dec"].to_numpy()
-        here = (np.abs(ra - 100) < 40) & (np.abs(dec - 30) < 20)
+        here = (np.abs(ra - 100) < 12) & (np.abs(dec - 30) < 8)
         pick = rng.choice(np.flatnonzero(here), n_rows)
         ra, dec = ra[pick] + rng.normal(0, 0.1, n_rows), dec[pick] + rng.normal(0, 0.1, n_rows)
     else:
         console.print(f"evenly spread sources: real ones need {TYCHO.name} in ../shared/data/benchmark")
-        ra = rng.uniform(60, 140, n_rows)
-        dec = np.degrees(np.arcsin(rng.uniform(np.sin(np.radians(10)), np.sin(np.radians(50)), n_rows)))
+        ra = rng.uniform(88, 112, n_rows)
+        dec = np.degrees(np.arcsin(rng.uniform(np.sin(np.radians(22)), np.sin(np.radians(38)), n_rows)))
     return stars(ra, dec)
 
 

@@ -22,7 +22,7 @@ __all__ = ["Block", "RowReader", "find_blocks", "merged"]
 
 _ROWS_READ_AT_ONCE = 65_536
 # Sorted together; memory grows with this and not with the files.
-_ROWS_SORTED_AT_ONCE = 262_144
+_ROWS_SORTED_AT_ONCE = 131_072
 _COMPARE = {">=": pc.greater_equal, "<=": pc.less_equal, ">": pc.greater, "<": pc.less, "=": pc.equal}
 
 Range = tuple[int, int]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from vascodb.bulk import advisory_lock, loading, staged
+from vascodb.bulk import advisory_lock, loading, staged, try_advisory_lock
 from vascodb.db import Database
 
 ROWS = pa.table({"number": pa.array([1, 2, 3], pa.int32())})
@@ -154,3 +154,21 @@ def test_an_advisory_lock_makes_others_wait_until_the_transaction_ends(database:
         order.append("first")
     thread.join(20)
     assert order == ["first", "second"]
+
+
+def test_a_lock_that_is_tried_is_had_or_not_at_once(database: Database) -> None:
+    with database.connect() as holder:
+        assert try_advisory_lock(holder, "subject")
+        with database.connect() as other:
+            assert not try_advisory_lock(other, "subject")
+            assert try_advisory_lock(other, "another subject")
+    with database.connect() as other:
+        assert try_advisory_lock(other, "subject")
+
+
+def test_a_lock_may_be_shared_but_is_nobodys_alone_then(database: Database) -> None:
+    with database.connect() as one, database.connect() as other:
+        advisory_lock(one, "subject", shared=True)
+        advisory_lock(other, "subject", shared=True)
+        with database.connect() as third:
+            assert not try_advisory_lock(third, "subject")
