@@ -58,13 +58,12 @@ def fetch_reference(
     if sum(value is not None for value in (tile, cone, candidates, plan or plate)) != 1:
         raise InputError("say for what: one of --tile, --plate, --plan, --cone or --candidates")
     # The services' libraries take a second to load, which other verbs need not wait for.
-    from vascodb.loaders.client.configured import effective, load_catalog, load_services  # noqa: PLC0415
+    from vascodb.cli.settings import settings_in_effect  # noqa: PLC0415
+    from vascodb.loaders.client.configured import load_catalog, load_services  # noqa: PLC0415
     from vascodb.loaders.fetch.request import Wish, prepare  # noqa: PLC0415
 
     settings = Settings()
-    in_effect = effective(settings)
-    for warning in in_effect.warnings:
-        click.echo(f"vascodb: {warning}", err=True)
+    in_effect = settings_in_effect(settings)
     definition = load_catalog(settings, name)
     chosen = in_effect.configuration.fetch
     if definition.family in chosen.without:
