@@ -1,7 +1,8 @@
 """The layouts of partitioned catalogues: HATS, HiPSCat before it, and local caches of order 5.
 
 HATS lists its partitions, of any mix of orders, in ``partition_info.csv``, and says what it is in
-``hats.properties`` (IVOA note "HATS: A Standard for the Hierarchical Adaptive Tiling Scheme in the Virtual Observatory", 2025).
+``hats.properties`` (IVOA note "HATS: A Standard for the Hierarchical Adaptive Tiling Scheme in the
+Virtual Observatory", 2025).
 A cache has a folder ``parquet/healpix_5=N`` per cell, and says how many rows there are in all.
 """
 

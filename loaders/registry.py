@@ -24,7 +24,16 @@ __all__ = [
     "registry_text",
 ]
 
-_NOT_STORED = {"columns", "via", "canary", "confirmed_motion", "footprint_table", "bulk_filter", "bulk_rows", "witness_radius_arcsec"}
+_NOT_STORED = {
+    "columns",
+    "via",
+    "canary",
+    "confirmed_motion",
+    "footprint_table",
+    "bulk_filter",
+    "bulk_rows",
+    "witness_radius_arcsec",
+}
 
 
 class ColumnNames(BaseModel):
