@@ -320,7 +320,7 @@ class _ListFetch:
         reply = self._client.ask(put)
         if reply.answer is not None:
             self._store(queue, listed, question, reply, reply.answer)
-        elif reply.failure is not None and self._asks_for_less(reply.failure, chunk):
+        elif reply.failure is not None and self._asks_for_less(reply.failure, len(listed.cell)):
             self._split(queue, chunk, question, reply, reply.failure)
         elif reply.failure is not None:
             self._fail(queue, listed, question, reply, reply.failure)
@@ -350,8 +350,8 @@ class _ListFetch:
             empty = self._canary.empty
             raise LookupFailure(Cause.CANARY, f"{n_rows} rows at {empty.ra} {empty.dec:+}, where there is no source")
 
-    def _asks_for_less(self, failure: LookupFailure, chunk: _Chunk) -> bool:
-        if chunk.last - chunk.first < 2:
+    def _asks_for_less(self, failure: LookupFailure, n_positions: int) -> bool:
+        if n_positions < 2:
             return False
         if failure.cause in _SLOW:
             with self._lock:

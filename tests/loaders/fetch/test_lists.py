@@ -13,6 +13,7 @@ from typing import Any
 
 import astropy.units as u
 import numpy as np
+import pyarrow as pa
 import pytest
 from asklists import positions_at
 from astropy.coordinates import SkyCoord
@@ -28,9 +29,10 @@ from toysky import ToySky
 
 from vascodb.db import Database
 from vascodb.errors import InputError
-from vascodb.loaders.client.answers import Positions
+from vascodb.loaders.client.answers import PositionAnswer, Positions
 from vascodb.loaders.client.ask import ServiceClient
 from vascodb.loaders.client.services import ServiceSettings
+from vascodb.loaders.client.session import EvidenceSession
 from vascodb.loaders.fetch.lists import fetch_positions
 from vascodb.loaders.fetch.totals import FetchTotals
 from vascodb.loaders.registry import CanaryPosition, CatalogDefinition, SkyPosition, SourceBinding
@@ -516,9 +518,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import SecretStr
 from vascodb.db import Database
-from vascodb.loaders.client.answers import Positions
+from vascodb.loaders.client.answers import PositionAnswer, Positions
 from vascodb.loaders.client.ask import ServiceClient
 from vascodb.loaders.client.services import ServiceSettings
+from vascodb.loaders.client.session import EvidenceSession
 from vascodb.loaders.fetch.lists import fetch_positions
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.sources.registry import list_source
@@ -560,3 +563,37 @@ def test_a_killed_fetch_takes_up_its_job_again(database: Database, cluster_home:
 def n_jobs(database: Database) -> int:
     with database.connect() as connection:
         return int(connection.scalar(text("SELECT count(*) FROM ref.async_job")) or 0)
+
+
+def test_a_position_of_the_list_may_be_the_known_one(database: Database, tap: TapServer) -> None:
+    positions = positions_at([CANARY.ra, 250.0], [CANARY.dec, 5.0])
+    assert Local(tap).fetch(database, positions).complete == 1
+    assert covered_cells(database) == cells_of(positions)
+    assert stored_ids(database, "gaia_dr3") == {int(STARS["Source"][0])}
+
+
+def test_the_known_position_must_have_the_same_sources_before_and_behind_the_list(
+    shared: Database, tap: TapServer
+) -> None:
+    local, positions = Local(tap), some_positions(n=10, seed=306)
+    whole = local.source
+
+    class Forgetful:
+        """Leaves out one of several sources at the end of the list."""
+
+        def parameters(self, positions: Positions, radius_arcsec: float) -> dict[str, Any]:
+            return whole.parameters(positions, radius_arcsec)
+
+        def ask_positions(
+            self, session: EvidenceSession, endpoint: str, positions: Positions, radius_arcsec: float
+        ) -> PositionAnswer:
+            answer = whole.ask_positions(session, endpoint, positions, radius_arcsec)
+            first = answer.table.slice(int(np.flatnonzero(answer.row_ids == 0)[0]), 1)
+            other = first.set_column(0, "source_id", pa.array([77]))
+            table = pa.concat_tables([answer.table, other])
+            return PositionAnswer(table, np.append(answer.row_ids, 0), table.num_rows, answer.row_cap)
+
+    client = ServiceClient(local.name, local.settings)
+    totals = fetch_positions(shared, client, local.definition, Forgetful(), positions)
+    assert (totals.complete, totals.failed) == (0, 1)
+    assert "2 and 1 sources for the same position" in look_ups(shared)[-1].error
