@@ -203,6 +203,25 @@ def test_rows_that_the_filter_leaves_out_are_looked_at_too(tmp_path: Path) -> No
     assert read(*one_partition(tmp_path / "y", raw, properties=PS1_NAMES), definition)[0].rows_in == len(raw)
 
 
+def test_local_copies_of_pan_starrs_and_usno_b_have_names_of_their_own(tmp_path: Path) -> None:
+    definition, raw = ps1(PART)
+    renamed = raw.rename_columns(["objID", "ra", "dec", "nDetections", "rmag", "epochMean"])
+    found, partition = one_partition(tmp_path / "ps1", renamed, properties={"hats_col_ra": "", "hats_col_dec": ""})
+    assert read(found, partition, definition)[1].num_rows == len(raw.to_pandas().query("nDetections >= 3"))
+    n = PART.num_rows
+    usnob = pa.table({
+        "id": [f"1318-{i:07d}" for i in range(n)], "ra": PART["ra"], "dec": PART["dec"],
+        "B1mag": np.full(n, 18.5, "f4"), "R1mag": np.full(n, 17.5, "f4"), "R2mag": np.full(n, 17.6, "f4"),
+        "pmRA": np.full(n, 400, "i2"), "pmDE": np.full(n, -300, "i2"),
+    })  # fmt: skip
+    found, partition = one_partition(tmp_path / "usnob", usnob)
+    _, table = read(found, partition, catalog("usnob1"))
+    assert sorted(table["designation"].to_pylist()) == usnob["id"].to_pylist()
+    assert len(set(table["source_id"].to_pylist())) == n
+    # Nothing in such a copy confirms its proper motions, so none is believed.
+    assert table["pmra_masyr"].null_count == n
+
+
 def test_a_filter_needs_its_column(tmp_path: Path) -> None:
     definition, raw = ps1(PART)
     found, partition = one_partition(tmp_path / "x", raw.drop_columns("nDetections"), properties=PS1_NAMES)
