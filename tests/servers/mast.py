@@ -36,7 +36,8 @@ class MastServer(ServiceServer):
     Notes
     -----
     An answer holds `pagesize` rows of page `page` and does not tell whether there are more; the JSON carries no
-    units. The faults ``overflow`` and ``exactly_cap`` therefore both cut without a word.
+    units. The faults ``overflow`` and ``exactly_cap`` therefore both cut without a word; with ``overflow`` a page
+    holds half of the rows, and the next one the others.
     """
 
     protocol: ClassVar[str] = "mast"
@@ -71,9 +72,9 @@ class MastServer(ServiceServer):
         rows = content.spoil_rows(sky.table[columns][chosen], fault, sky.ra_column, sky.dec_column)
         if fault == "exactly_cap":
             rows = content.exactly(rows, size)
-        elif fault == "overflow":
-            rows = content.half(rows)[:size]
         else:
+            if fault == "overflow":
+                size = min(size, max(1, len(content.half(rows))))
             rows = rows[(page - 1) * size : page * size]
         if match["format"] == "csv":
             return Answer(csv(rows), 200, "text/csv; charset=utf-8")

@@ -1,13 +1,16 @@
 """MAST's cones come whole or not at all: its pages end without a word."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 import numpy as np
 import pytest
 from askservice import CONES, TRANSPORT_CAUSES, ask, cause_of, ids_in, rows_of, settings_for, stars_around
 from astropy.table import MaskedColumn, Table
+from servers.http import Request
 from servers.mast import MastServer
 from servers.skytable import SkyTable
+from servers.transport import Answer
 
 from vascodb.loaders.client.failure import Cause
 from vascodb.loaders.regions import Cone
@@ -20,6 +23,7 @@ BINDING = PS1.via["mast_catalogs"]
 PLAIN = CONES["plain"]
 CONTENT_CAUSES = {
     "service_error": Cause.SERVICE_ERROR,
+    "overflow": Cause.OVERFLOW,
     "exactly_cap": Cause.ROW_CAP,
     "missing_column": Cause.MISSING_COLUMN,
     # JSON has no units: radians are told by where they are.
@@ -91,7 +95,36 @@ def test_a_full_page_is_a_cut_answer(
     there = len(ids_by_vizier_names(objects[objects["nDetections"] >= 3], PLAIN))
     settings = settings_for(server, row_cap=there + more_than_there_are)
     assert cause_of(ask(MastSource(PS1, BINDING, settings), settings, PLAIN)) is cause
-    assert server.requests[-1].first("pagesize") == str(settings.row_cap)
+    assert [r.first("pagesize") for r in server.requests if r.first("page") in ("", "1")][-1] == str(settings.row_cap)
+
+
+@pytest.mark.parametrize("page_rows", [1, 7, 100])
+def test_a_page_shorter_than_asked_for_is_a_cut_answer(objects: Table, page_rows: int) -> None:
+    sky = SkyTable("dr2/mean", objects, "raMean", "decMean")
+    with MastServer({"dr2/mean": sky}, max_pagesize=page_rows) as curt:
+        settings = settings_for(curt)
+        reply = ask(MastSource(PS1, BINDING, settings), settings, PLAIN)
+    assert cause_of(reply) is Cause.OVERFLOW
+    assert reply.failure is not None and f"{page_rows} rows came" in reply.failure.detail
+
+
+@pytest.mark.parametrize("last_page_is", ["empty", "not found"])
+def test_what_is_on_record_is_the_answer_not_the_look_behind_it(
+    server: MastServer, monkeypatch: pytest.MonkeyPatch, last_page_is: str
+) -> None:
+    bodies = []
+
+    def answer(request: Request, fault: str | None) -> Answer:
+        if last_page_is == "not found" and request.first("page"):
+            return Answer(b'{"message": "no such page"}', 404, "application/json")
+        bodies.append(MastServer.answer(server, request, fault).body)
+        return Answer(bodies[-1], 200, "application/json")
+
+    monkeypatch.setattr(server, "answer", answer)
+    settings = settings_for(server)
+    reply = ask(MastSource(PS1, BINDING, settings), settings, PLAIN)
+    assert reply.failure is None
+    assert (reply.http_status, reply.response_sha256) == (200, sha256(bodies[0]).hexdigest())
 
 
 def test_no_rows_are_an_answer_without_rows(server: MastServer) -> None:
@@ -109,6 +142,6 @@ def test_bright_stars_are_selected_by_the_service(server: MastServer, objects: T
     red = objects["rMeanPSFMag"].filled(-999)
     expected = ids_by_vizier_names(objects[(red >= 0) & (red <= 16)], PLAIN)
     assert set(reply.answer.table["source_id"].to_pylist()) == expected
-    asked = dict(server.requests[-1].parameters)
+    asked = dict(next(r.parameters for r in reversed(server.requests) if not r.first("page")))
     assert (asked["nDetections.gte"], asked["rMeanPSFMag.gte"], asked["rMeanPSFMag.lte"]) == ("2", "0", "16")
     assert asked["columns"] == "[objID,raMean,decMean,rMeanPSFMag]"
