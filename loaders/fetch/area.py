@@ -87,17 +87,16 @@ class AreaFetch:
             if not mine:
                 self._queue.later(unit)
                 return
-            vouched = unit.vouches.intersection(self._survey)
-            if self._is_known(locks, vouched):
+            if self._is_known(locks, unit.wanted.intersection(self._survey)):
                 self._queue.count(skipped=1)
                 return
             if self._was_split(locks, unit):
                 self._split(unit)
                 return
-            self._ask(unit, vouched)
+            self._ask(unit)
 
-    def _is_known(self, connection: Connection, vouched: MOC) -> bool:
-        return not self._again and uncovered(connection, self._definition.name, vouched).empty()
+    def _is_known(self, connection: Connection, wanted: MOC) -> bool:
+        return not self._again and uncovered(connection, self._definition.name, wanted).empty()
 
     def _was_split(self, connection: Connection, unit: Unit) -> bool:
         return bool(
@@ -117,14 +116,14 @@ class AreaFetch:
             )
         )
 
-    def _ask(self, unit: Unit, vouched: MOC) -> None:
+    def _ask(self, unit: Unit) -> None:
         question = Question(
             self._definition.name, "area", self._client.name, unit.region, self._source.parameters(unit.cone)
         )
         try:
             canary_id = self._canary.current()
         except LookupFailure as failure:
-            self._fail(unit, vouched, question, _unasked(self._client, failure), failure)
+            self._fail(unit, question, _unasked(self._client, failure), failure)
             return
 
         def put(session: EvidenceSession, endpoint: str) -> SourceAnswer:
@@ -137,7 +136,7 @@ class AreaFetch:
 
         reply = self._client.ask(put)
         if reply.failure is None and reply.answer is not None:
-            self._store(vouched, question, reply, reply.answer, canary_id, unit)
+            self._store(unit, question, reply, reply.answer, canary_id)
         elif reply.failure is not None and reply.failure.cause.asks_for_less and (smaller := self._parts(unit)):
             with self._database.connect() as connection:
                 record_split(connection, question, reply, reply.failure, self._client.settings.row_cap)
@@ -145,16 +144,10 @@ class AreaFetch:
             self._queue.count(split=1)
             self._queue.add(smaller)
         elif reply.failure is not None:
-            self._fail(unit, vouched, question, reply, reply.failure)
+            self._fail(unit, question, reply, reply.failure)
 
     def _store(
-        self,
-        vouched: MOC,
-        question: Question,
-        reply: Reply[SourceAnswer],
-        answer: SourceAnswer,
-        canary_id: int,
-        unit: Unit,
+        self, unit: Unit, question: Question, reply: Reply[SourceAnswer], answer: SourceAnswer, canary_id: int
     ) -> None:
         """Sources, evidence and coverage in one transaction."""
         try:
@@ -175,20 +168,19 @@ class AreaFetch:
                     row_cap=answer.row_cap,
                     canary_id=canary_id,
                 )
-                add_coverage(connection, self._definition.name, lookup_id, vouched)
+                add_coverage(connection, self._definition.name, lookup_id, unit.vouches.intersection(self._survey))
                 record_endpoints(connection, self._client)
         except InputError as error:
-            self._fail(unit, vouched, question, reply, LookupFailure(Cause.CONTRADICTION, str(error)))
+            self._fail(unit, question, reply, LookupFailure(Cause.CONTRADICTION, str(error)))
             return
         self._queue.count(complete=1, rows=answer.rows_in, rows_new=rows_new)
 
-    def _fail(
-        self, unit: Unit, vouched: MOC, question: Question, reply: Reply[SourceAnswer], failure: LookupFailure
-    ) -> None:
+    def _fail(self, unit: Unit, question: Question, reply: Reply[SourceAnswer], failure: LookupFailure) -> None:
+        wanted = unit.wanted.intersection(self._survey)
         with self._database.connect() as connection:
             advisory_lock(connection, f"ref.{self._definition.name}")
             lookup_id = record_failure(connection, question, reply, failure)
-            add_gap(connection, self._definition.name, lookup_id, uncovered(connection, self._definition.name, vouched))
+            add_gap(connection, self._definition.name, lookup_id, uncovered(connection, self._definition.name, wanted))
             record_endpoints(connection, self._client)
         self._queue.failed(f"{unit.region}: {failure}")
 
@@ -197,9 +189,9 @@ class AreaFetch:
         self._queue.add(self._parts(unit))
 
     def _parts(self, unit: Unit) -> list[Unit]:
-        """The unit in smaller ones, without those that lie outside the survey."""
+        """The unit in smaller ones, without those whose sky nobody wants or that lie outside the survey."""
         smaller = parts(unit, self._definition.coverage_margin_arcsec)
-        return [part for part in smaller if not part.vouches.intersection(self._survey).empty()]
+        return [part for part in smaller if not part.wanted.intersection(self._survey).empty()]
 
 
 def _unasked(client: ServiceClient, failure: LookupFailure) -> Reply[SourceAnswer]:

@@ -30,18 +30,26 @@ class Unit:
         What is asked for, rim included.
     vouches : `~mocpy.MOC`
         Positions about which a search circle lies wholly in the cone: what a whole answer covers.
+    needed : `~mocpy.MOC`
+        The sky for which it is asked, among other sky.
     order : int or None
         HEALPix order of the cell that it is, if it is one; a cell is split into its four parts.
     """
 
     cone: Cone
     vouches: MOC
+    needed: MOC
     order: int | None = None
 
     @property
     def region(self) -> str:
         """The cone in words: the unit's name in evidence and locks."""
         return self.cone.description
+
+    @property
+    def wanted(self) -> MOC:
+        """What of the needed sky it vouches for."""
+        return self.vouches.intersection(self.needed)
 
 
 def sky_of_cone(area: Cone) -> MOC:
@@ -112,7 +120,7 @@ def around(area: Cone, margin_arcsec: float) -> Unit:
         cone = Cone(area.ra_deg, area.dec_deg, radius_deg)
         vouches = cone.covered(margin_arcsec)
         if wanted.difference(vouches).empty() or radius_deg >= 180.0:
-            return Unit(cone, vouches)
+            return Unit(cone, vouches, wanted)
         pad_deg *= 2
 
 
@@ -125,16 +133,17 @@ def cell_units(needed: MOC, order: int, margin_arcsec: float) -> Iterator[Unit]:
             vouches=MOC.from_healpix_cells(
                 np.array([cell], dtype=np.uint64), np.array([order], dtype=np.uint8), max_depth=order
             ),
+            needed=needed,
             order=order,
         )
 
 
 def parts(unit: Unit, margin_arcsec: float) -> list[Unit]:
-    """A unit in smaller units, which together vouch for the same sky; none if it cannot be smaller."""
+    """A unit in smaller units, which together vouch for the same wanted sky; none if it cannot be smaller."""
     order = unit.order + 1 if unit.order is not None else _order_for(0.7 * unit.cone.radius_deg, margin_arcsec)
     if order > _DEEPEST_ORDER:
         return []
-    return list(cell_units(unit.vouches, order, margin_arcsec))
+    return list(cell_units(unit.wanted, order, margin_arcsec))
 
 
 def bounding_cone(cell: int, order: int, margin_arcsec: float) -> Cone:

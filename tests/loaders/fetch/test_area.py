@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from localservice import LocalSky, gaia_at, impatient, local_sky, stored_ids
 from mocpy import MOC
@@ -136,6 +137,23 @@ def test_a_failed_lookup_leaves_a_gap_and_the_next_try_closes_it(
     totals = fetch(database, sky, impatient("tap", server.url))
     assert (totals.failed, totals.complete) == (0, 1)
     assert n_gaps(database) == 0
+    assert is_covered(database, AREA)
+
+
+def test_parts_are_asked_for_only_where_sky_is_wanted_and_only_there_is_a_gap(
+    database: Database, sky: LocalSky, server: TapServer
+) -> None:
+    server.fail("overflow", times=None, when=lambda _: len(server.requests) > 2)
+    totals = fetch(database, sky, impatient("tap", server.url), workers=1)
+    assert totals.failed == 3
+    wanted = sky_of_cone(AREA)
+    with database.connect() as connection:
+        gaps = connection.execute(text("SELECT lower(hpx29), upper(hpx29) FROM ref.gap")).all()
+    failed = MOC.from_depth29_ranges(29, np.array([tuple(gap) for gap in gaps], dtype=np.uint64))
+    assert failed.difference(wanted).empty()
+    server.heal()
+    totals = fetch(database, sky, impatient("tap", server.url))
+    assert (totals.failed, n_gaps(database)) == (0, 0)
     assert is_covered(database, AREA)
 
 
