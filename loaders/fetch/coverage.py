@@ -9,7 +9,7 @@ from vascodb.loaders.fetch.units import declination_zone
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.plates.footprint import ORDER, multirange
 
-__all__ = ["add_gap", "surveyed", "uncovered"]
+__all__ = ["add_gap", "drop_gaps", "surveyed", "uncovered"]
 
 
 def uncovered(connection: Connection, catalog: str, moc: MOC) -> MOC:
@@ -52,6 +52,24 @@ def add_gap(connection: Connection, catalog: str, lookup_id: int, moc: MOC) -> N
     connection.execute(
         text("SELECT ref.add_gap(:catalog, :lookup_id, CAST(:ranges AS int8multirange))"),
         {"catalog": catalog, "lookup_id": lookup_id, "ranges": multirange(moc)},
+    )
+
+
+def drop_gaps(connection: Connection, catalog: str, moc: MOC) -> None:
+    """Forget that look-ups failed in some sky, because one has not.
+
+    Parameters
+    ----------
+    connection : `~sqlalchemy.Connection`
+        The transaction, which holds the lock under which coverage is added.
+    catalog : str
+        Catalogue.
+    moc : `~mocpy.MOC`
+        The sky.
+    """
+    connection.execute(
+        text("SELECT ref.clip_gaps(:catalog, CAST(:ranges AS int8multirange))"),
+        {"catalog": catalog, "ranges": multirange(moc)},
     )
 
 

@@ -20,7 +20,7 @@ from vascodb.loaders.client.answers import PositionAnswer, Positions
 from vascodb.loaders.client.ask import Reply, ServiceClient
 from vascodb.loaders.client.failure import Cause, LookupFailure
 from vascodb.loaders.client.session import EvidenceSession
-from vascodb.loaders.fetch.coverage import add_gap, surveyed, uncovered
+from vascodb.loaders.fetch.coverage import add_gap, drop_gaps, surveyed, uncovered
 from vascodb.loaders.fetch.evidence import (
     Question,
     record_complete,
@@ -408,6 +408,8 @@ class _ListFetch:
                 )
                 surveyed_ones = self._surveyed(listed, answer)
                 add_coverage(connection, catalog, lookup_id, surveyed_ones.sky)
+                # Where the survey did not look, nothing failed either: nobody has to ask there again.
+                drop_gaps(connection, catalog, listed.sky)
                 record_endpoints(connection, self._client)
         except InputError as error:
             self._fail(queue, listed, question, reply, LookupFailure(Cause.CONTRADICTION, str(error)))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from localservice import LocalSky, gaia_at, impatient, local_sky
 from servers.xmatch import XMatchServer
+from sqlalchemy import text
 
 from vascodb.db import Database
 from vascodb.loaders.client.answers import Positions
@@ -25,13 +26,22 @@ def sky() -> LocalSky:
     return local_sky(100.0, 20.0, 0.5, 6000)
 
 
-def fetch(database: Database, sky: LocalSky, ra_deg: list[float], dec_deg: list[float]) -> FetchTotals:
+def fetch(
+    database: Database, sky: LocalSky, ra_deg: list[float], dec_deg: list[float], fault: str | None = None
+) -> FetchTotals:
     definition = gaia_at("cds_xmatch", sky.canary, witness_radius_arcsec=WITNESS_ARCSEC, coverage_margin_arcsec=6.0)
     positions = Positions(np.arange(len(ra_deg)) + 1, np.array(ra_deg), np.array(dec_deg))
     with XMatchServer([sky.table]) as server:
+        if fault:
+            server.fail(fault, times=None)
         settings = impatient("xmatch", server.url)
         source = list_source(definition, "cds_xmatch", {"cds_xmatch": settings})
         return fetch_positions(database, ServiceClient("cds_xmatch", settings), definition, source, positions)
+
+
+def n_gaps(database: Database) -> int:
+    with database.connect() as connection:
+        return int(connection.scalar(text("SELECT count(*) FROM ref.gap")) or 0)
 
 
 def is_covered(database: Database, ra_deg: float, dec_deg: float) -> bool:
@@ -55,3 +65,11 @@ def test_a_position_without_a_witness_is_asked_about_again(database: Database, s
     assert (again.complete, again.outside) == (1, 1)
     known = fetch(database, sky, [100.0], [20.0])
     assert (known.complete, known.skipped) == (0, 1)
+
+
+def test_where_the_survey_did_not_look_nothing_is_left_to_be_tried_again(database: Database, sky: LocalSky) -> None:
+    fetch(database, sky, [100.0, 103.0], [20.0, 20.0], fault="http_503")
+    assert n_gaps(database) == 2
+    totals = fetch(database, sky, [100.0, 103.0], [20.0, 20.0])
+    assert (totals.complete, totals.outside) == (1, 1)
+    assert n_gaps(database) == 0
