@@ -16,6 +16,7 @@ from astropy.coordinates import SkyCoord, get_sun
 from astropy.table import MaskedColumn, Table, vstack
 from astropy.time import Time
 from localservice import impatient
+from numpy.typing import NDArray
 from servers.faults import FAULTS, Kind, dead_endpoint
 from servers.http import Request, ServiceServer
 from servers.mast import MastServer
@@ -42,14 +43,21 @@ from vascodb.loaders.sources.registry import area_source, list_source
 from vascodb.loaders.sources.tap_upload import TapUploadSource
 from vascodb.plates.footprint import multirange
 
-__all__ = ["PLATE_JYEAR", "SERVICES", "Patch", "World", "world_of"]
+__all__ = ["PLATE_JYEAR", "SERVICES", "Patch", "Vectors", "World", "vectors", "world_of"]
+
+Vectors = NDArray[np.float64]
 
 PLATE_JYEAR = 1952.0
 ROW_CAP = 300
 EXPOSURE_MINUTES = 50.0
-_ASKED_DEG = 0.10
-_STARS_DEG = 0.15
-_N_STARS = 70
+IMPATIENT = {
+    "connect_timeout": "connect_timeout_s",
+    "first_byte_timeout": "first_byte_timeout_s",
+    "slow_drip": "total_timeout_s",
+}
+_ASKED_DEG = 0.05
+_STARS_DEG = 0.09
+_N_STARS = 60
 _CANARY = CanaryPosition(ra=5.6, dec=10.0, radius_arcsec=3.0, empty=SkyPosition(ra=5.6, dec=10.4))
 _CATALOGS = {
     "vizier_tap": "gaia_dr3",
@@ -109,8 +117,8 @@ class World:
         The service.
     database
         Where look-ups go.
-    truth : `~astropy.coordinates.SkyCoord`
-        Everything that there is, at the catalogue's epoch.
+    truth : float64[n, 3]
+        Everything that there is, at the catalogue's epoch, as unit vectors.
     patches
         Patches by the name of what is tried there.
     """
@@ -120,18 +128,16 @@ class World:
     definition: CatalogDefinition
     server: ServiceServer
     database: Database
-    truth: SkyCoord
+    truth: Vectors
     patches: dict[str, Patch] = field(default_factory=dict)
 
     def settings(self, fault: str | None, root: str) -> ServiceSettings:
         """Settings for one try: patient, but for faults that are a matter of time."""
-        patience_s = 0.3 if fault in ("connect_timeout", "first_byte_timeout", "slow_drip") else 10.0
+        patience = dict.fromkeys(("connect_timeout_s", "first_byte_timeout_s", "total_timeout_s"), 10.0)
+        if fault in IMPATIENT:
+            patience[IMPATIENT[fault]] = 0.3
         protocol = {"vizier": "asu"}.get(self.server.protocol, self.server.protocol)
-        endpoint = root + self.server.base_path
-        return impatient(
-            protocol, endpoint, connect_timeout_s=patience_s, first_byte_timeout_s=patience_s,
-            total_timeout_s=patience_s, row_cap=ROW_CAP, connections=1,
-        )  # fmt: skip
+        return impatient(protocol, root + self.server.base_path, row_cap=ROW_CAP, connections=1, **patience)
 
     @contextmanager
     def faulty(self, fault: str, times: int | None, when: Callable[[Request], bool] | None) -> Iterator[ServiceClient]:
@@ -205,7 +211,7 @@ def _fixed_world(
     everything = vstack([*fields, canary])
     table = _as_published(everything, definition, definition.via[service])
     server = _server(service, definition, table)
-    truth = SkyCoord(everything["ra"], everything["dec"], unit="deg")
+    truth = vectors(everything["ra"], everything["dec"])
     kind = "area" if service in ("vizier_tap", "vizier_asu", "mast_catalogs") else "list"
     world = World(service, kind, definition, server, database, truth)
     with database.connect() as connection:
@@ -214,9 +220,10 @@ def _fixed_world(
             then = _at_plate(stars, definition)
             detections = _detections(random, SkyCoord(ra_deg, dec_deg, unit="deg"), then)
             nearest = detections.match_to_catalog_sky(then)[1].arcsec
-            world.patches[name] = _patch(
-                toy, Cone(ra_deg, dec_deg, _ASKED_DEG), detections, nearest <= definition.match_radius_arcsec
-            )
+            is_surveyed = nearest <= (definition.witness_radius_arcsec or np.inf)
+            is_matched = nearest <= definition.match_radius_arcsec
+            area = Cone(ra_deg, dec_deg, _ASKED_DEG)
+            world.patches[name] = _patch(toy, area, detections, is_matched, is_surveyed)
     return world, server
 
 
@@ -228,8 +235,7 @@ def _moving_world(
     epoch = Time(PLATE_JYEAR, format="jyear", scale="utc")
     sun = get_sun(epoch)
     objects = [MovingObject("canary", float(sun.ra.deg + 180) % 360, -float(sun.dec.deg), epoch.jd)]
-    places: list[SkyCoord] = []
-    world = World(service, "moving", definition, SkybotServer(objects), database, SkyCoord([], [], unit="deg"))
+    world = World(service, "moving", definition, SkybotServer(objects), database, vectors([], []))
     with database.connect() as connection:
         toy = ToySky(connection)
         for name, (ra_deg, dec_deg) in zip(names, _centres(len(names), -90.0), strict=True):
@@ -250,14 +256,20 @@ def _moving_world(
             nearest = detections.match_to_catalog_sky(trails)[1].arcsec
             patch = _patch(toy, Cone(ra_deg, dec_deg, _ASKED_DEG), detections, nearest <= 5.0)
             toy.execute(
-                "UPDATE plate.image SET footprint = CAST(:r AS int8multirange), exposure_minutes = :m WHERE image_id = :id",
+                "UPDATE plate.image SET footprint = CAST(:r AS int8multirange), exposure_minutes = :m "
+                "WHERE image_id = :id",
                 r=multirange(sky_of_cone(patch.area)), m=EXPOSURE_MINUTES, id=patch.extraction_id,
             )  # fmt: skip
             world.patches[name] = patch
-            places.append(middles)
     world.server.objects = objects
-    world.truth = SkyCoord([each.ra_deg for each in objects], [each.dec_deg for each in objects], unit="deg")
+    world.truth = vectors([each.ra_deg for each in objects], [each.dec_deg for each in objects])
     return world, world.server
+
+
+def vectors(ra_deg: Any, dec_deg: Any) -> Vectors:
+    """Positions as unit vectors; chords are angles at the distances that matter here."""
+    ra, dec = np.radians(np.asarray(ra_deg, dtype=float)), np.radians(np.asarray(dec_deg, dtype=float))
+    return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
 
 
 def _centres(n: int, dec_min: float) -> list[tuple[float, float]]:
@@ -290,8 +302,8 @@ def _stars(
 def _at_plate(stars: Table, definition: CatalogDefinition) -> SkyCoord:
     """Where stars were on the night of the exposure, by astropy."""
     there = SkyCoord(
-        np.asarray(stars["ra"]) * u.deg, np.asarray(stars["dec"]) * u.deg, pm_ra_cosdec=np.asarray(stars["pmra"]) * u.mas / u.yr,
-        pm_dec=np.asarray(stars["pmdec"]) * u.mas / u.yr, distance=1 * u.kpc,
+        np.asarray(stars["ra"]) * u.deg, np.asarray(stars["dec"]) * u.deg, distance=1 * u.kpc,
+        pm_ra_cosdec=np.asarray(stars["pmra"]) * u.mas / u.yr, pm_dec=np.asarray(stars["pmdec"]) * u.mas / u.yr,
         obstime=Time(definition.epoch_jyear, format="jyear"),
     )  # fmt: skip
     moved = there.apply_space_motion(new_obstime=Time(PLATE_JYEAR, format="jyear"))
@@ -301,11 +313,10 @@ def _at_plate(stars: Table, definition: CatalogDefinition) -> SkyCoord:
 def _detections(random: np.random.Generator, centre: SkyCoord, objects: SkyCoord) -> SkyCoord:
     """Detections on some objects, just within and just beyond a match of others, and anywhere."""
     inside = objects[centre.separation(objects).deg < 0.9 * _ASKED_DEG]
-    known = inside[random.choice(len(inside), 10, replace=False)]
-    off = known.directional_offset_by(
-        random.random(10) * 360 * u.deg, np.array([0.0, 0.3, 0.5, 1, 1, 2, 2, 4.8, 5.3, 5.3]) * u.arcsec
-    )
-    anywhere = _around(random, centre, 0.9 * _ASKED_DEG, 10)
+    off_arcsec = np.array([0.0, 0.3, 1.0, 2.0, 4.8, 5.3])
+    known = inside[random.choice(len(inside), len(off_arcsec), replace=False)]
+    off = known.directional_offset_by(random.random(len(off_arcsec)) * 360 * u.deg, off_arcsec * u.arcsec)
+    anywhere = _around(random, centre, 0.9 * _ASKED_DEG, 8)
     return _joined(objects[:1], off, anywhere)
 
 
@@ -315,13 +326,14 @@ def _joined(*places: SkyCoord) -> SkyCoord:
     )
 
 
-def _patch(toy: ToySky, area: Cone, detections: SkyCoord, is_matched: Any) -> Patch:
+def _patch(toy: ToySky, area: Cone, detections: SkyCoord, is_matched: Any, is_surveyed: Any = True) -> Patch:
+    """Put detections on an image of their own; where the survey did not look, none is clear."""
     extraction_id = toy.extraction(area.ra_deg, area.dec_deg, area.radius_deg, PLATE_JYEAR)
     ra, dec = detections.ra.deg, detections.dec.deg
     toy.detections(extraction_id, ra, dec)
-    states = {i: "matched" if matched else "clear" for i, matched in enumerate(is_matched.tolist(), start=1)}
-    assert {"matched", "clear"} == set(states.values())
-    return Patch(area, extraction_id, ra, dec, states)
+    states = np.where(is_matched, "matched", np.where(is_surveyed, "clear", "not_covered")).tolist()
+    assert {"matched", "clear"} <= set(states)
+    return Patch(area, extraction_id, ra, dec, dict(enumerate(states, start=1)))
 
 
 def _as_published(stars: Table, definition: CatalogDefinition, binding: SourceBinding) -> Table:

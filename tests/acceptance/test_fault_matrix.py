@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import astropy.units as u
+import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
-from faultworlds import SERVICES, Patch, World, world_of
+from faultworlds import SERVICES, Patch, Vectors, World, vectors, world_of
+from scipy.spatial import KDTree
 from servers.faults import FAULTS, Kind, faults_of
 from servers.http import Request
 from sqlalchemy import text
@@ -18,6 +18,8 @@ from sqlalchemy import text
 from vascodb.loaders.client.failure import Cause
 from vascodb.loaders.regions import Cone
 from vascodb.plates.footprint import cells
+
+SAME = np.radians(0.01 / 3600)
 
 CAUSES = {
     # No conversation.
@@ -91,30 +93,40 @@ def results(_: World, asked_so_far: int) -> Callable[[Request], bool]:
     return lambda request: request.path.endswith("/results/result")
 
 
+def wide_cones(_: World, asked_so_far: int) -> Callable[[Request], bool]:
+    return lambda request: float(request.first("radius") or 0) > 0.02
+
+
 def aims(world: World, fault: str) -> list[Aim]:
     """A fault befalls everything that is asked, or only the question proper: both must be noticed.
 
     One thing cannot be: a service that sees its canary, and answers one question falsely but properly
     with no rows, each time that it is asked. docs/how-to/look-ups.md says so.
     """
+    kind = FAULTS[fault].kind
     cause = OTHERWISE.get((world.service, fault), CAUSES[fault])
-    both = [Aim(everything, cause)]
-    if FAULTS[fault].kind is Kind.ENDPOINT or (fault in ("overflow", "exactly_cap") and world.kind != "moving"):
-        # Cut answers of the canary are in the canary's tests; here it is the question that is split.
-        return both if FAULTS[fault].kind is Kind.ENDPOINT else [Aim(all_but_the_canary, cause)]
-    if cause is Cause.CANARY and world.kind != "list":
-        return [*both, Aim(all_but_the_first_canary, Cause.EMPTY_UNCONFIRMED)]
-    if world.kind == "area":
-        return [*both, Aim(all_but_the_canary, cause)]
-    if world.kind == "moving":
-        return [*both, Aim(all_but_the_first_canary, cause)]
-    if world.service == "irsa_tap" and FAULTS[fault].kind is Kind.TRANSPORT:
-        return [*both, Aim(results, cause)]
-    return both
+    if (world.service, fault) == ("mast_catalogs", "overflow"):
+        # Its canary is one row, of which no half can be left out; nor can it be in the smallest of parts.
+        return [Aim(wide_cones, cause)]
+    others: list[Aim] = []
+    if kind is Kind.ENDPOINT:
+        pass
+    elif cause is Cause.CANARY and world.kind != "list":
+        others = [Aim(all_but_the_first_canary, Cause.EMPTY_UNCONFIRMED)]
+    elif world.kind == "area":
+        others = [Aim(all_but_the_canary, cause)]
+    elif world.kind == "moving":
+        others = [Aim(all_but_the_first_canary, cause)]
+    elif world.service == "irsa_tap" and kind is Kind.TRANSPORT:
+        others = [Aim(results, cause)]
+    return [Aim(everything, cause), *others]
 
 
 CELLS = [(service, fault) for service, protocol in SERVICES.items() for fault in faults_of(protocol)]
-SPLITS = [(service, fault) for service, fault in CELLS if CAUSES[fault].asks_for_less and service != "skybot"]
+SPLITS = [
+    (service, fault) for service, fault in CELLS
+    if service != "skybot" and OTHERWISE.get((service, fault), CAUSES[fault]).asks_for_less
+]  # fmt: skip
 
 
 def id_of(cell: tuple[str, str]) -> str:
@@ -161,12 +173,22 @@ def evidence(world: World) -> Evidence:
     return Evidence(look_ups, coverage)
 
 
-def stored(world: World) -> SkyCoord:
-    """Places of all that is stored."""
+def n_gaps(world: World) -> int:
+    with world.database.connect() as connection:
+        return int(connection.scalar(text("SELECT count(*) FROM ref.gap")) or 0)
+
+
+def stored(world: World) -> Vectors:
+    """Places of all that is stored, as unit vectors."""
     table = "ref.moving_object" if world.kind == "moving" else f'ref."{world.definition.name}"'
     with world.database.connect() as connection:
         rows = connection.execute(text(f"SELECT ra, dec FROM {table}")).all()
-    return SkyCoord([row.ra for row in rows], [row.dec for row in rows], unit="deg")
+    return vectors([row.ra for row in rows], [row.dec for row in rows])
+
+
+def all_in(some: Vectors, others: Vectors) -> bool:
+    """Whether each of some places is among others."""
+    return len(some) == 0 or (len(others) > 0 and bool(KDTree(others).query(some)[0].max() < SAME))
 
 
 def assert_nothing_false(world: World, patch: Patch, states: dict[int, str]) -> None:
@@ -185,10 +207,8 @@ def assert_nothing_false(world: World, patch: Patch, states: dict[int, str]) -> 
         if state == "matched":
             assert patch.states[number] == "matched"
     here = stored(world)
-    if len(here):
-        nearest = here.match_to_catalog_sky(world.truth)[1].arcsec
-        assert nearest.max() < 0.01, "what is stored is not in the sky"
-        assert len(here) == len({(round(ra, 7), round(dec, 7)) for ra, dec in zip(here.ra.deg, here.dec.deg)})
+    assert all_in(here, world.truth), "something is stored that is not in the sky"
+    assert len(here) < 2 or KDTree(here).query(here, k=2)[0][:, 1].min() > SAME, "something is stored twice"
 
 
 def assert_complete_is_complete(world: World, new: Sequence[Any]) -> None:
@@ -197,19 +217,15 @@ def assert_complete_is_complete(world: World, new: Sequence[Any]) -> None:
     for look in new:
         if look.complete and look.kind == "area":
             cone = Cone.parse(re.sub("^cone ", "", look.region))
-            centre = SkyCoord(cone.ra_deg, cone.dec_deg, unit="deg")
-            inside = world.truth[world.truth.separation(centre) < (cone.radius_deg * u.deg - 0.1 * u.arcsec)]
-            if len(inside):
-                assert inside.match_to_catalog_sky(here)[1].arcsec.max() < 0.01
+            distance = np.linalg.norm(world.truth - vectors([cone.ra_deg], [cone.dec_deg]), axis=1)
+            assert all_in(world.truth[distance < 2 * np.sin(np.radians(cone.radius_deg) / 2) - SAME], here)
 
 
 def assert_all_known(world: World, patch: Patch) -> None:
-    """Every detection is what it is without any fault."""
+    """Every detection is what it is without any fault, and nothing is left to be tried again."""
     states = world.match(patch)
     assert states == patch.states
     assert_nothing_false(world, patch, states)
-    with world.database.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM ref.gap")) == 0
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -227,28 +243,30 @@ def test_fault(worlds: Callable[[str], World], cell: tuple[str, str]) -> None:
     service, fault = cell
     world = worlds(service)
     patch = world.patches[fault]
+    gaps_before = n_gaps(world)
     for aim in aims(world, fault):
         before = evidence(world)
         with world.faulty(fault, None, aim.befalls(world, len(world.server.requests))) as client:
             totals = world.fetch(patch, client)
         after = evidence(world)
         new = [look for number, look in after.look_ups.items() if number not in before.look_ups]
+        bad = [look for look in new if not look.complete and look.kind != "canary"]
         states = world.match(patch)
         assert_nothing_false(world, patch, states)
         assert_complete_is_complete(world, new)
+        assert {look.cause for look in bad} == {aim.cause.value}
+        assert all(look.error and look.endpoint and look.service == service for look in bad)
+        assert {look.status for look in bad} <= {"failed", "split"}
+        if aim.cause.asks_for_less and states == patch.states:
+            break  # In parts it went well.
+        assert totals.failed == len([look for look in bad if look.status == "failed"]) > 0
         if not aim.cause.asks_for_less:
             assert after.coverage == before.coverage
-            assert set(states.values()) == {"unknown"}
-        assert totals.failed >= 1
-        assert "clear" not in states.values() or aim.cause.asks_for_less
-        bad = [look for look in new if not look.complete and look.kind != "canary"]
-        assert {look.cause for look in bad} == {aim.cause.value}
-        assert "failed" in {look.status for look in bad} <= {"failed", "split"}
-        assert all(look.error and look.endpoint and look.service == service for look in bad)
+            assert set(states.values()) == ({"unknown", "not_covered"} if totals.given_up else {"unknown"})
     totals = world.fetch(patch, world.healthy())
-    assert totals.complete >= 1
     assert (totals.failed, totals.given_up) == (0, 0)
     assert_all_known(world, patch)
+    assert n_gaps(world) == gaps_before
 
 
 @pytest.mark.parametrize("cell", SPLITS, ids=id_of)
