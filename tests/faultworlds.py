@@ -43,7 +43,7 @@ from vascodb.loaders.sources.registry import area_source, list_source
 from vascodb.loaders.sources.tap_upload import TapUploadSource
 from vascodb.plates.footprint import multirange
 
-__all__ = ["PLATE_JYEAR", "SERVICES", "Patch", "Vectors", "World", "vectors", "world_of"]
+__all__ = ["IMPATIENT", "PLATE_JYEAR", "SERVICES", "Patch", "Vectors", "World", "vectors", "world_of"]
 
 Vectors = NDArray[np.float64]
 

@@ -1,22 +1,36 @@
 """Every service with every fault that it can have: no star vanishes, the fault is on record, the next try completes."""
 
 import contextlib
-import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from faultworlds import SERVICES, Patch, Vectors, World, vectors, world_of
+from faultworlds import IMPATIENT, SERVICES, Patch, Vectors, World, vectors, world_of
+from fitsbytes import header_size
+from localservice import impatient
+from plateimages import cutout_header, image_file, plate_header, tan_keys
 from scipy.spatial import KDTree
-from servers.faults import FAULTS, Kind, faults_of
-from servers.http import Request
+from servers.faults import FAULTS, Kind, dead_endpoint, faults_of
+from servers.files import FileServer
+from servers.http import Request, ServiceServer
+from servers.stsci import StsciServer
 from sqlalchemy import text
 
+from vascodb.db import Database
+from vascodb.loaders.client.ask import ServiceClient
 from vascodb.loaders.client.failure import Cause
+from vascodb.loaders.client.services import default_services
+from vascodb.loaders.images.irsa import IrsaPlates, wanted_plate
+from vascodb.loaders.images.stsci import StsciCutouts, wanted_tile
+from vascodb.loaders.images.wanted import ImageSource, WantedImage
 from vascodb.loaders.regions import Cone
+from vascodb.pipeline.fetching import ImageFetch
 from vascodb.plates.footprint import cells
 
 SAME = np.radians(0.01 / 3600)
@@ -62,6 +76,9 @@ OTHERWISE = {
     ("mast_catalogs", "header_only"): Cause.CANARY,
     # A cut answer is not flagged; the canary behind the list is not in it.
     ("cds_xmatch", "overflow"): Cause.CANARY,
+    # Errors are pages for people. Whole plates are asked for as they are, not packed.
+    ("stsci_dss", "service_error"): Cause.NOT_THE_FORMAT,
+    ("irsa_plates", "truncated_gzip"): Cause.NOT_THE_FORMAT,
 }
 """What is on record where a protocol has no words for a fault."""
 
@@ -286,7 +303,112 @@ def test_an_answer_that_is_cut_once_is_asked_for_in_parts_at_once(
     assert_all_known(world, patch)
 
 
+IMAGES = {"stsci_dss": "stsci", "irsa_plates": "files"}
+"""Archives of images, and the protocol of each."""
+OTHER_FILES = {"wrong_sky": Cause.WRONG_SKY, "header_only": Cause.TRUNCATED, "cut_at_its_source": Cause.TRUNCATED}
+"""Whole answers that are not the image: faults of their own where no table is asked for."""
+IMAGE_CELLS = [(service, fault) for service in IMAGES for fault in [*faults_of(IMAGES[service]), *OTHER_FILES]]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive of one image, what is asked for in it, and how to put another file there."""
+
+    server: ServiceServer
+    source: ImageSource
+    image: bytes
+    other_sky: bytes
+    wanted: Callable[[int], WantedImage]
+    put: Callable[[bytes], None]
+
+    def other_file(self, fault: str) -> bytes:
+        if fault == "wrong_sky":
+            return self.other_sky
+        return self.image[: header_size(self.image) if fault == "header_only" else len(self.image) // 2]
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Archive]]:
+    """Both archives: the one cuts out the same square wherever it is asked, the other has one plate."""
+    folder = tmp_path_factory.mktemp("made")
+
+    def cutout(ra_deg: float) -> bytes:
+        header = cutout_header(SURVEY="POSSI-E", REGION="XE100", **tan_keys(30.5, ra_deg, 24.0))
+        return image_file(folder / "made.fits", header).read_bytes()
+
+    def plate(name: str) -> bytes:
+        big = {"NAXIS1": 300, "NAXIS2": 300, "XPIXELSZ": 1180.0, "YPIXELSZ": 1180.0}
+        return image_file(folder / "made.fits", plate_header(SURVEY="POSSI-E", REGION=name, **big)).read_bytes()
+
+    with StsciServer(lambda *_: cutout(142.5)) as stsci, FileServer() as files:
+
+        def put_cutout(image: bytes) -> None:
+            stsci.cut_out = lambda *_: image
+
+        def put_plate(image: bytes) -> None:
+            files.put("/dss1red/dss1red_XE100.fits", image)
+
+        def wanted_cutout(number: int) -> WantedImage:
+            # A hair more is another request.
+            return wanted_tile(142.5, 24.0, 1.7 + number / 100)
+
+        yield {
+            "stsci_dss": Archive(stsci, StsciCutouts(), cutout(142.5), cutout(100.0), wanted_cutout, put_cutout),
+            "irsa_plates": Archive(
+                files, IrsaPlates(), plate("XE100"), plate("XE101"), lambda _: wanted_plate("XE100"), put_plate
+            ),
+        }
+
+
+@pytest.fixture(scope="module")
+def image_database(temporary_database: Any, template_database: str) -> Iterator[Database]:
+    """Where it is recorded what was asked of archives."""
+    with temporary_database(template_database) as database:
+        yield database
+
+
+@pytest.mark.parametrize("cell", IMAGE_CELLS, ids=id_of)
+def test_image_fault(
+    archives: dict[str, Archive], image_database: Database, tmp_path: Path, cell: tuple[str, str]
+) -> None:
+    """Nothing is kept that is not the whole image; the fault is on record; the next try brings it."""
+    service, fault = cell
+    archive = archives[service]
+    wanted = archive.wanted(IMAGE_CELLS.index(cell))
+    path = tmp_path / wanted.file_name
+
+    def fetch(root: str) -> tuple[Any, ...]:
+        patience = dict.fromkeys(IMPATIENT.values(), 10.0) | ({IMPATIENT[fault]: 0.3} if fault in IMPATIENT else {})
+        client = ServiceClient(service, impatient("dss", root + archive.server.base_path, **patience))
+        # The one plate is asked for time and again.
+        ImageFetch(image_database, client, archive.source, tmp_path, force=True).run([wanted], 1)
+        with image_database.connect() as connection:
+            return tuple(
+                connection.execute(
+                    text("SELECT state, cause, sha256, path FROM plate.fetch WHERE fetch_id = :id"),
+                    {"id": wanted.fetch_id},
+                ).one()
+            )
+
+    archive.put(archive.other_file(fault) if fault in OTHER_FILES else archive.image)
+    with contextlib.ExitStack() as stack:
+        root = archive.server.root
+        if fault not in OTHER_FILES and FAULTS[fault].kind is Kind.ENDPOINT:
+            root = stack.enter_context(dead_endpoint(fault))
+        elif fault not in OTHER_FILES:
+            stack.callback(archive.server.heal)
+            archive.server.fail(fault, times=None)
+        cause = OTHER_FILES.get(fault) or OTHERWISE.get(cell, CAUSES[fault])
+        assert fetch(root) == ("retryable", cause.value, None, None)
+        assert not path.exists()
+    archive.put(archive.image)
+    assert fetch(archive.server.root) == ("ok", None, sha256(archive.image).hexdigest(), str(path))
+    assert path.read_bytes() == archive.image
+    assert [file.name for file in tmp_path.iterdir()] == [wanted.file_name]
+
+
 def test_the_matrix_has_every_service_and_twenty_faults_for_each() -> None:
-    count = {service: len(list(cells)) for service, cells in itertools.groupby(CELLS, lambda cell: cell[0])}
+    count = Counter(service for service, _ in {*CELLS, *IMAGE_CELLS})
     assert min(count.values()) >= 20
-    assert sum(count.values()) == len(set(CELLS))
+    # Outlines of surveys are no evidence of themselves: without one nothing is covered.
+    assert set(count) | {"cds_moc"} == set(default_services())
