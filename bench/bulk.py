@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from vascodb.cluster import Cluster
 from vascodb.db import Database
-from vascodb.loaders.hats import load_partitions
+from vascodb.loaders.partitioned.load import load_partitions
 from vascodb.loaders.registry import catalog
 from vascodb.loaders.store import stored_columns
 from vascodb.loaders.tables import core_table

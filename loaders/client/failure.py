@@ -41,8 +41,9 @@ class Cause(StrEnum):
     BAD_ROWS = "bad_rows", "a row is impossible, such as one without a position"
     DUPLICATE_ROWS = "duplicate_rows", "a source occurs more than once"
     WRONG_SKY = "wrong_sky", "a row lies outside the region that was asked for"
+    BAD_FILE = "bad_file", "a local file is missing, damaged, or not of the sky that it is filed under"
     CONTRADICTION = "contradiction", "a source is stored with other values"
-    EMPTY_UNCONFIRMED = "empty_unconfirmed", "no rows, and the canary did not prove that the service sees anything"
+    EMPTY_UNCONFIRMED = "empty_unconfirmed", "no rows, or hardly any, and no proof that the service sees what is there"
     CANARY = "canary", "a position whose answer is known came back wrong"
 
     @property

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from sqlalchemy import Connection, text
-from vascodb.loaders.client.answers import Positions
 
 from vascodb.errors import InputError
+from vascodb.loaders.client.answers import Positions
 
 __all__ = ["detections_in_question", "images_of", "unmatched_detections"]
 

@@ -17,8 +17,8 @@ from vascodb.loaders.fetch.questions import detections_in_question, images_of, u
 from vascodb.loaders.fetch.reference import FetchPlan, client_for, fetch_areas, plan_areas, service_for, survey_of
 from vascodb.loaders.fetch.targets import Target, plan_targets, plate_target, tile_target
 from vascodb.loaders.fetch.totals import FetchTotals
-from vascodb.loaders.hats import load_partitions
-from vascodb.loaders.partition_load import PartitionLoad
+from vascodb.loaders.partitioned.load import load_partitions
+from vascodb.loaders.partitioned.partition_load import PartitionLoad
 from vascodb.loaders.regions import Cone, MocRegion
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.sources.registry import list_source

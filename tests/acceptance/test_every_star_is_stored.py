@@ -33,7 +33,7 @@ from vascodb.loaders.fetch.coverage import uncovered
 from vascodb.loaders.fetch.lists import fetch_positions
 from vascodb.loaders.fetch.reference import fetch_areas, plan_areas
 from vascodb.loaders.fetch.targets import Target
-from vascodb.loaders.hats import load_partitions
+from vascodb.loaders.partitioned.load import load_partitions
 from vascodb.loaders.reference import load_reference
 from vascodb.loaders.regions import Cone, MocRegion
 from vascodb.loaders.registry import CanaryPosition, CatalogDefinition, catalog

@@ -29,8 +29,8 @@ from vascodb.errors import InputError
 from vascodb.loaders.client.configured import load_services
 from vascodb.loaders.fetch.reference import fetch_areas, plan_areas
 from vascodb.loaders.fetch.targets import Target
-from vascodb.loaders.hats import load_partitions
-from vascodb.loaders.partitions import Partition, overlapping
+from vascodb.loaders.partitioned.load import load_partitions
+from vascodb.loaders.partitioned.partitions import Partition, overlapping
 from vascodb.loaders.reference import load_reference
 from vascodb.loaders.regions import Cone
 from vascodb.loaders.registry import catalog

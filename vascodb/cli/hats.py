@@ -11,8 +11,8 @@ from sqlalchemy import text
 from vascodb.cli.options import column_names, column_option, existing_path
 from vascodb.db import Database
 from vascodb.errors import InputError
-from vascodb.loaders.hats import load_partitions
-from vascodb.loaders.partition_load import PartitionLoad
+from vascodb.loaders.partitioned.load import load_partitions
+from vascodb.loaders.partitioned.partition_load import PartitionLoad
 from vascodb.loaders.regions import Cone, MocRegion, Region
 from vascodb.loaders.registry import catalog
 from vascodb.settings import Settings

@@ -15,9 +15,10 @@ from vascodb.bulk import advisory_lock, loading, try_advisory_lock
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.ids import content_id, file_sha256
-from vascodb.loaders.blocks import Block, RowReader, find_blocks, merged
-from vascodb.loaders.bulk_coverage import add_bulk_coverage, as_moc
-from vascodb.loaders.partitions import Partition, PartitionedCatalog
+from vascodb.loaders.client.failure import Cause
+from vascodb.loaders.partitioned.blocks import Block, RowReader, find_blocks, merged
+from vascodb.loaders.partitioned.coverage import add_bulk_coverage, as_moc
+from vascodb.loaders.partitioned.partitions import Partition, PartitionedCatalog
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.store import LookupRecord, copy_sources, merge_sources, record_lookup
 
@@ -228,7 +229,7 @@ def _record_failure(database: Database, job: Job, partition: Partition, endpoint
         region=str(partition),
         parameters=_identity(job),
         status="failed",
-        cause="bad_file",
+        cause=Cause.BAD_FILE.value,
         error=reason,
     )
     with database.connect() as connection:

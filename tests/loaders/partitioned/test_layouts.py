@@ -10,8 +10,8 @@ from hatsfiles import partition_path, scattered, split_by_density, write_cache, 
 from pyarrow import parquet
 
 from vascodb.errors import InputError
-from vascodb.loaders.layouts import open_catalog
-from vascodb.loaders.partitions import check_total
+from vascodb.loaders.partitioned.layouts import open_catalog
+from vascodb.loaders.partitioned.partitions import check_total
 
 STARS = scattered(900, (150.0, 41.8), 6.0)
 PARTS = split_by_density(STARS, 3, 200)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from vascodb.errors import InputError
-from vascodb.loaders.partitions import Partition, PartitionedCatalog
+from vascodb.loaders.partitioned.partitions import Partition, PartitionedCatalog
 from vascodb.plates.footprint import ORDER
 
 __all__ = ["open_catalog"]

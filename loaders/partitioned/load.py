@@ -10,9 +10,9 @@ from vascodb.copying import plain_waiting
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.loaders.fetch.coverage import surveyed
-from vascodb.loaders.layouts import open_catalog
-from vascodb.loaders.partition_load import Job, PartitionLoad, load_partition
-from vascodb.loaders.partitions import Partition, check_total, overlapping
+from vascodb.loaders.partitioned.layouts import open_catalog
+from vascodb.loaders.partitioned.partition_load import Job, PartitionLoad, load_partition
+from vascodb.loaders.partitioned.partitions import Partition, check_total, overlapping
 from vascodb.loaders.regions import Region, with_rim
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.store import finish_load

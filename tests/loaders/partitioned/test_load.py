@@ -33,8 +33,8 @@ from sqlalchemy import text
 
 from vascodb.db import Database
 from vascodb.errors import InputError, ServiceError
-from vascodb.loaders.hats import BulkLoad, load_partitions
-from vascodb.loaders.partition_load import PartitionLoad
+from vascodb.loaders.partitioned.load import BulkLoad, load_partitions
+from vascodb.loaders.partitioned.partition_load import PartitionLoad
 from vascodb.loaders.reference import load_reference
 from vascodb.loaders.regions import Cone, MocRegion
 from vascodb.loaders.registry import catalog

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from vascodb.errors import InputError
-from vascodb.loaders.partitions import Partition, PartitionedCatalog, overlaps
+from vascodb.loaders.partitioned.partitions import Partition, PartitionedCatalog, overlaps
 from vascodb.loaders.registry import CatalogDefinition, Condition
 from vascodb.loaders.tables import CORE_SCHEMA, core_table, needed_columns
 from vascodb.plates.footprint import ORDER, cells

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mocpy import MOC
 
-from vascodb.loaders.partitions import Partition, overlapping, overlaps
+from vascodb.loaders.partitioned.partitions import Partition, overlapping, overlaps
 from vascodb.loaders.regions import Cone, with_rim, without_rim
 
 BOUNDARY = np.degrees(np.arcsin(2 / 3))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from vascodb.errors import InputError
-from vascodb.loaders.blocks import Block, RowReader, find_blocks, merged
-from vascodb.loaders.layouts import open_catalog
-from vascodb.loaders.partitions import Partition, PartitionedCatalog
+from vascodb.loaders.partitioned.blocks import Block, RowReader, find_blocks, merged
+from vascodb.loaders.partitioned.layouts import open_catalog
+from vascodb.loaders.partitioned.partitions import Partition, PartitionedCatalog
 from vascodb.loaders.registry import CatalogDefinition, Condition, catalog
 from vascodb.loaders.tables import CORE_SCHEMA
 
@@ -48,8 +48,8 @@ def test_rows_come_whole_and_along_the_curve(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded_by_sorting_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vascodb.loaders.blocks._ROWS_READ_AT_ONCE", 50)
-    monkeypatch.setattr("vascodb.loaders.blocks._ROWS_SORTED_AT_ONCE", 120)
+    monkeypatch.setattr("vascodb.loaders.partitioned.blocks._ROWS_READ_AT_ONCE", 50)
+    monkeypatch.setattr("vascodb.loaders.partitioned.blocks._ROWS_SORTED_AT_ONCE", 120)
     found, partition = one_partition(tmp_path / "x")
     tables = list(RowReader(found, partition, find_blocks(found, partition), GAIA, {}).tables())
     assert {table.num_rows for table in tables[:-1]} == {150}

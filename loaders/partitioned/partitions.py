@@ -1,6 +1,6 @@
 """Catalogues in HEALPix partitions on disk: where the files are, and which partitions a region needs.
 
-Numbers of cells are of the nested scheme; `vascodb.loaders.layouts` finds out which partitions there are.
+Numbers of cells are of the nested scheme; `vascodb.loaders.partitioned.layouts` finds out which partitions there are.
 """
 
 from collections.abc import Mapping, Sequence
