@@ -37,6 +37,7 @@ demo: install
 
 bench: install
 	$(VENV)/bin/python bench/run.py
+	$(VENV)/bin/python bench/bulk.py
 
 docs: install
 	$(VENV)/bin/python docs/generate.py
