@@ -33,6 +33,7 @@ _NOT_STORED = {
     "bulk_filter",
     "bulk_rows",
     "witness_radius_arcsec",
+    "fewest_per_sqdeg",
 }
 
 
@@ -186,7 +187,8 @@ class CatalogDefinition(BaseModel):
     ``bulk_filter`` is what rows of the partitioned release must fulfil to be in the catalogue, and
     ``bulk_rows`` the number of rows of that release, as published. Where nobody publishes what a survey
     has seen, ``witness_radius_arcsec`` says how near a position it must have any source at all for its
-    having none there to mean something.
+    having none there to mean something. ``fewest_per_sqdeg`` are fewer sources per square degree than it
+    has anywhere in its survey: an answer with fewer is not believed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -204,6 +206,7 @@ class CatalogDefinition(BaseModel):
     dec_max: float = 90.0
     footprint: Literal["declination", "moc"] = "declination"
     witness_radius_arcsec: float | None = Field(default=None, gt=0, le=600)
+    fewest_per_sqdeg: float | None = Field(default=None, gt=0)
     moving: bool = False
     service: str
     licence: str

@@ -55,9 +55,9 @@ IMPATIENT = {
     "first_byte_timeout": "first_byte_timeout_s",
     "slow_drip": "total_timeout_s",
 }
-_ASKED_DEG = 0.05
-_STARS_DEG = 0.09
-_N_STARS = 60
+_ASKED_DEG = 0.10
+_STARS_DEG = 0.15
+_N_STARS = 70
 _CANARY = CanaryPosition(ra=5.6, dec=10.0, radius_arcsec=3.0, empty=SkyPosition(ra=5.6, dec=10.4))
 _CATALOGS = {
     "vizier_tap": "gaia_dr3",

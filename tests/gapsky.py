@@ -59,9 +59,9 @@ def _column(values: Any, n: int, unit: str) -> MaskedColumn:
 
 
 def at_service(name: str, ra_deg: float, dec_deg: float, **changes: object) -> CatalogDefinition:
-    """A registered catalogue with its known source at a place of the test's own."""
+    """A registered catalogue with its known source at a place of the test's own, in a sky of any few stars."""
     canary = CanaryPosition(ra=ra_deg, dec=dec_deg, radius_arcsec=3.0)
-    return catalog(name).model_copy(update={"canary": canary, **changes})
+    return catalog(name).model_copy(update={"canary": canary, "fewest_per_sqdeg": None, **changes})
 
 
 def fetch(

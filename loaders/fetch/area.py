@@ -23,13 +23,16 @@ from vascodb.loaders.fetch.evidence import (
 )
 from vascodb.loaders.fetch.locks import claimed
 from vascodb.loaders.fetch.totals import FetchTotals
-from vascodb.loaders.fetch.units import Unit, parts
+from vascodb.loaders.fetch.units import SKY_SQDEG, Unit, parts
 from vascodb.loaders.fetch.workqueue import WorkQueue
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.sources import AreaSource
 from vascodb.loaders.store import add_coverage, finish_load, merge_sources
 
 __all__ = ["AreaFetch"]
+
+_TELLING_ROWS = 10
+"""Where fewer sources are to be expected, none at all may be chance."""
 
 
 class AreaFetch:
@@ -132,6 +135,7 @@ class AreaFetch:
                 self._canary.confirm(session, endpoint)
                 # Asked once more, now that the service is known to see: this answer is the evidence.
                 answer = self._source.ask_cone(session, endpoint, unit.cone)
+            self._refuse_void(answer.rows_in, unit)
             return answer
 
         reply = self._client.ask(put)
@@ -145,6 +149,16 @@ class AreaFetch:
             self._queue.add(smaller)
         elif reply.failure is not None:
             self._fail(unit, question, reply, reply.failure)
+
+    def _refuse_void(self, rows_in: int, unit: Unit) -> None:
+        """A service that sees its canary may still have lost a part of its sky; there is none so empty."""
+        surveyed_sqdeg = unit.vouches.intersection(self._survey).sky_fraction * SKY_SQDEG
+        fewest = surveyed_sqdeg * (self._definition.fewest_per_sqdeg or 0.0)
+        if rows_in < fewest and fewest >= _TELLING_ROWS:
+            raise LookupFailure(
+                Cause.EMPTY_UNCONFIRMED,
+                f"{rows_in} rows for {surveyed_sqdeg:.2g} square degrees, where there are more than {fewest:.0f}",
+            )
 
     def _store(
         self, unit: Unit, question: Question, reply: Reply[SourceAnswer], answer: SourceAnswer, canary_id: int

@@ -16,13 +16,11 @@ from vascodb.loaders.fetch.coverage import surveyed
 from vascodb.loaders.fetch.footprint import fetch_footprint
 from vascodb.loaders.fetch.targets import Target, units_of
 from vascodb.loaders.fetch.totals import FetchTotals
-from vascodb.loaders.fetch.units import Unit
+from vascodb.loaders.fetch.units import SKY_SQDEG, Unit
 from vascodb.loaders.registry import CatalogDefinition
 from vascodb.loaders.sources.registry import area_source
 
 __all__ = ["FetchPlan", "client_for", "fetch_areas", "plan_areas", "service_for", "survey_of"]
-
-_SKY_SQDEG = 41252.96
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def _expected_rows(connection: Connection, definition: CatalogDefinition, units:
     if stored is not None and stored.coverage_sqdeg > 0.1:
         density = float(stored.sources) / float(stored.coverage_sqdeg)
     elif definition.bulk_rows:
-        density = definition.bulk_rows / _SKY_SQDEG
+        density = definition.bulk_rows / SKY_SQDEG
     else:
         return None
     # A circle of radius r: 2 pi (1 - cos r), flat enough for an estimate.

@@ -13,8 +13,19 @@ from numpy.typing import NDArray
 
 from vascodb.loaders.regions import Cone
 
-__all__ = ["Unit", "around", "bounding_cone", "cell_units", "declination_zone", "parts", "sky_of_cone", "units_for"]
+__all__ = [
+    "SKY_SQDEG",
+    "Unit",
+    "around",
+    "bounding_cone",
+    "cell_units",
+    "declination_zone",
+    "parts",
+    "sky_of_cone",
+    "units_for",
+]
 
+SKY_SQDEG = 41252.96
 _CELL_ARCSEC_AT_ORDER_0 = 58.6 * 3600.0
 _DEEPEST_ORDER = 15
 _EDGE_POINTS = 16

@@ -186,6 +186,25 @@ def test_an_empty_answer_of_a_service_gone_blind_is_unconfirmed(
     assert not is_covered(database, AREA)
 
 
+def test_sky_that_is_never_so_empty_is_not_believed_to_be_whatever_the_canary_says(
+    database: Database, sky: LocalSky, server: TapServer
+) -> None:
+    server.fail("empty", times=None, when=lambda request: str(sky.canary.ra) not in request.first("QUERY"))
+    totals = fetch(database, sky, impatient("tap", server.url))
+    assert totals.failed == 1
+    assert "0 rows for 0.4" in totals.failures[0]
+    assert ("area", "failed", "empty_unconfirmed", False) in lookups(database)
+    assert not is_covered(database, AREA)
+
+
+def test_a_circle_in_which_there_may_well_be_nothing_may_be_empty(
+    database: Database, sky: LocalSky, server: TapServer
+) -> None:
+    empty = Cone(200.0, -45.0, 0.05)
+    assert fetch(database, sky, impatient("tap", server.url), empty).complete == 1
+    assert is_covered(database, empty)
+
+
 def test_mirrors_are_tried_and_the_good_one_is_remembered(database: Database, sky: LocalSky, server: TapServer) -> None:
     with TapServer([sky.table]) as broken:
         broken.fail("http_500", times=None)
