@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 from astropy.coordinates import Latitude, Longitude, SkyCoord
 from astropy.table import Table
+from cdshealpix.nested import cone_search, vertices
 from hatsfiles import split_by_density, stars, write_cache, write_hats
 from localservice import COLUMNS, TABLE, gaia_at, impatient, stored_ids
 from mocpy import MOC
@@ -55,7 +56,7 @@ PLACES = [
 
 @pytest.fixture(scope="module")
 def sky() -> pa.Table:
-    """Stars about the rims of circles and squares at all places, and all over them."""
+    """Stars about the rims of circles and squares at all places and the corners of cells there, and all over them."""
     random = np.random.default_rng(7)
     n = 360
     centres = SkyCoord(PLACES, unit="deg")
@@ -66,6 +67,10 @@ def sky() -> pa.Table:
         *(c.directional_offset_by(random.random(n) * 360 * u.deg, rim * u.deg) for c in centres),
         *(c.directional_offset_by(random.random(n) * 360 * u.deg, anywhere * u.deg) for c in centres),
         *(c.directional_offset_by(random.random(30) * 360 * u.deg, random.random(30) * 0.03 * u.deg) for c in corners),
+        *(
+            c.directional_offset_by(random.random(5) * 360 * u.deg, random.random(5) * 60 * u.arcsec)
+            for c in cell_corners()
+        ),
     ]
     ra = np.concatenate([p.ra.deg for p in places]) % 360.0
     dec = np.concatenate([p.dec.deg for p in places])
@@ -82,6 +87,19 @@ def corners_of(place: tuple[float, float]) -> list[tuple[float, float]]:
     centre = SkyCoord(*place, unit="deg")
     around = [centre.directional_offset_by(angle * u.deg, RADIUS_DEG * u.deg) for angle in (20, 110, 200, 290)]
     return [(float(corner.ra.deg) % 360.0, float(corner.dec.deg)) for corner in around]
+
+
+def cell_corners() -> SkyCoord:
+    """Corners of all HEALPix cells of the orders in which regions of this size are asked for."""
+    found = []
+    for place in PLACES:
+        for order in (8, 9):
+            index, depth, _ = cone_search(
+                Longitude(place[0], u.deg), Latitude(place[1], u.deg), RADIUS_DEG * u.deg, order, flat=True
+            )
+            ra, dec = vertices(index, depth)
+            found.append(np.column_stack([ra.deg.ravel() % 360.0, dec.deg.ravel()]))
+    return SkyCoord(np.unique(np.concatenate(found).round(9), axis=0), unit="deg")
 
 
 def square(place: tuple[float, float]) -> MOC:
@@ -165,7 +183,7 @@ SQUARES = [Target(f"square {number}", square(place)) for number, place in enumer
     [
         (CONES, {}),
         # Some are cut, and split; all are, because they are too wide.
-        (CONES, {"row_cap": 410}),
+        (CONES, {"row_cap": 490}),
         (CONES[:6], {"max_radius_deg": 0.15}),
         (SQUARES, {"max_radius_deg": 0.3}),
     ],

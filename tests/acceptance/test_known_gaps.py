@@ -37,7 +37,7 @@ from vascodb.loaders.reference import load_reference
 from vascodb.loaders.regions import Cone
 from vascodb.loaders.registry import catalog
 from vascodb.loaders.sources.registry import list_source
-from vascodb.plates.plan import half_diagonal_deg, read_plan
+from vascodb.plates.plan import read_plan
 from vascodb.settings import Settings
 
 ARCSEC = 1 / 3600
@@ -182,7 +182,8 @@ def test_a_cone_wider_than_a_service_allows_comes_in_parts_and_whole(
 @pytest.mark.parametrize("dec_deg", [0.0, -60.0, 88.0])
 def test_a_tile_has_its_corners_and_what_lies_a_match_radius_beyond(database: Database, dec_deg: float) -> None:
     tile = f"tile_RA10.000_DEC{'m' if dec_deg < 0 else 'p'}{abs(dec_deg):.3f}"
-    corner = half_diagonal_deg(60.0)
+    # From the middle of a square of 60 arcmin on the tangent plane to its corner.
+    corner = 42.4255 / 60
     # On the meridian, where a step in declination is a distance; the star lies 4.9 arcsec outside.
     star_dec = dec_deg - corner - 4.9 * ARCSEC
     sky = published("gaia_dr3", "vizier_tap", [10.0, 10.0], [dec_deg, star_dec])

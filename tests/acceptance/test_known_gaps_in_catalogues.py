@@ -28,13 +28,12 @@ from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.loaders.client.configured import load_services
 from vascodb.loaders.fetch.reference import fetch_areas, plan_areas
-from vascodb.loaders.fetch.targets import Target
+from vascodb.loaders.fetch.targets import Target, tile_target
 from vascodb.loaders.partitioned.load import load_partitions
 from vascodb.loaders.partitioned.partitions import Partition, overlapping
 from vascodb.loaders.reference import load_reference
 from vascodb.loaders.regions import Cone
 from vascodb.loaders.registry import catalog
-from vascodb.plates.plan import half_diagonal_deg
 
 ARCSEC = 1 / 3600
 AT = (132.85, 11.8)
@@ -113,21 +112,35 @@ def test_a_partition_without_rows_covers_nothing(database: Database, tmp_path: P
     assert moc.intersection(hole).empty()
 
 
-def test_an_empty_answer_about_much_sky_is_found_even_if_the_service_was_well(database: Database) -> None:
-    # The canary came back, and in the region there is nothing: properly empty, of which an audit doubts what is large.
+def test_no_wide_sky_is_believed_to_be_empty_even_of_a_service_that_sees_its_canary(database: Database) -> None:
     lonely = published("gaia_dr3", "vizier_tap", [AT[0] + 20.0], [AT[1]])
-    definition = at_service("gaia_dr3", AT[0] + 20.0, AT[1])
-    found = {}
+    fewest = catalog("gaia_dr3").fewest_per_sqdeg
+    assert fewest is not None
+    definition = at_service("gaia_dr3", AT[0] + 20.0, AT[1], fewest_per_sqdeg=fewest)
     with TapServer([lonely]) as server:
         settings = impatient("tap", server.url)
+        wide = fetch(database, definition, "vizier_tap", settings, Cone(*AT, 0.75))
+        assert (wide.complete, wide.failed) == (0, 1)
+        assert "0 rows" in wide.failures[0]
+        # In a small circle there may be nothing. Asked beside the canary, before and after: the one after counts.
+        asked = len(server.requests)
+        assert fetch(database, definition, "vizier_tap", settings, AREA).complete == 1
+        assert len(server.requests) - asked == 2 + 1 + 2 + 1
+    assert match(database, image_of(database, [AT[0]] * 2, [AT[1], AT[1] + 0.5]), "gaia_dr3") == ["clear", "unknown"]
+
+
+def test_wide_empty_sky_of_a_rare_kind_of_star_is_found_by_an_audit(database: Database) -> None:
+    lonely = published("vsx", "vizier_tap", [AT[0] + 20.0], [AT[1]])
+    definition = at_service("vsx", AT[0] + 20.0, AT[1])
+    found = []
+    with TapServer([lonely]) as server:
         for radius_deg in (0.1, 0.75):
-            assert fetch(database, definition, "vizier_tap", settings, Cone(*AT, radius_deg)).complete == 1
+            area = Cone(*AT, radius_deg)
+            assert fetch(database, definition, "vizier_tap", impatient("tap", server.url), area).complete == 1
             with database.connect() as connection:
                 rows = connection.execute(text(audits()["empty_coverage"].query)).all()
-            found[radius_deg] = {row.catalog for row in rows}
-        # It was asked beside the canary, before and after: the answer that counts is the one after.
-        assert len(server.requests) == 2 * (2 + 1 + 2 + 1)
-    assert found == {0.1: set(), 0.75: {"gaia_dr3"}}
+            found.append({row.catalog for row in rows})
+    assert found == [set(), {"vsx"}]
 
 
 # B4
@@ -140,7 +153,7 @@ def test_the_corners_of_a_square_are_not_covered_by_a_circle_made_for_a_circle(
     near = prewarmed.contains(sky.table.ra_deg, sky.table.dec_deg)
     sky.table.table[near].write(tmp_path / "gaia.ecsv", format="ascii.ecsv")
     load_reference(database, catalog("gaia_dr3"), tmp_path / "gaia.ecsv", prewarmed, columns)
-    corner = SkyCoord(*AT, unit="deg").directional_offset_by(45 * u.deg, half_diagonal_deg(60.0) * u.deg)
+    corner = SkyCoord(*AT, unit="deg").directional_offset_by(45 * u.deg, 42.42 * u.arcmin)
     edge = SkyCoord(*AT, unit="deg").directional_offset_by(0 * u.deg, 29 * u.arcmin)
     extraction_id = image_of(database, [edge.ra.deg, corner.ra.deg], [edge.dec.deg, corner.dec.deg])
     covered = match(database, extraction_id, "gaia_dr3")
@@ -149,8 +162,11 @@ def test_the_corners_of_a_square_are_not_covered_by_a_circle_made_for_a_circle(
     with database.connect() as connection:
         assert 2 not in judge(connection, vetoes("gaia"), extraction_id)
     with TapServer([sky.table]) as server:
-        square = Cone(*AT, half_diagonal_deg(60.0))
-        fetch(database, gaia_at("vizier_tap", sky.canary), "vizier_tap", impatient("tap", server.url), square)
+        settings = impatient("tap", server.url)
+        with database.connect() as connection:
+            square = tile_target(connection, "tile_RA132.850_DECp11.800", 60.0).area
+        assert isinstance(square, Cone)
+        fetch(database, gaia_at("vizier_tap", sky.canary), "vizier_tap", settings, square)
     assert match(database, extraction_id, "gaia_dr3")[1] in ("clear", "matched")
 
 
