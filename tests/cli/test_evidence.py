@@ -62,7 +62,7 @@ def test_lookups_are_listed_of_all_or_one_catalogue_and_those_that_failed(judged
     assert (failed["catalog"], failed["region"], failed["cause"]) == ("ps1_dr2", "all of it", "http_5xx")
     assert judged.ok("lookups", "ps1_dr2", "--format", "json").value == [failed]
     assert judged.ok("lookups", "gaia_edr3", "--failed", "--format", "json").value == []
-    assert judged.ok("lookups", "gaia_dr3").out.startswith("lookup_id")
+    assert judged.ok("lookups", "gaia_dr3").out.startswith("asked_at")
     assert_one_line(judged.run("lookups", "gaia_dr4"), "unknown catalogue 'gaia_dr4'", "gaia_dr3")
 
 
