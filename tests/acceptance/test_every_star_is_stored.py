@@ -185,7 +185,7 @@ SQUARES = [Target(f"square {number}", square(place)) for number, place in enumer
         # Some are cut, and split; all are, because they are too wide.
         (CONES, {"row_cap": 490}),
         (CONES[:6], {"max_radius_deg": 0.15}),
-        (SQUARES, {"max_radius_deg": 0.3}),
+        (SQUARES[::2], {"max_radius_deg": 0.3}),
     ],
     ids=["cones", "cut cones", "wide cones", "squares"],
 )

@@ -219,7 +219,7 @@ def test_an_audit_that_finds_something_fails(vascodb: Vascodb) -> None:
 def test_one_known_star_among_hundreds_of_candidates_is_found_at_either_epoch(connection: Connection) -> None:
     toy = ToySky(connection)
     extraction_id = toy.extraction(epoch_jyear=1952.0)
-    n = 400
+    n = 250
     ra = 10.0 + np.arange(n) / 100
     toy.detections(extraction_id, ra, np.zeros(n))
     toy.lookup("gaia_dr3")
@@ -229,9 +229,9 @@ def test_one_known_star_among_hundreds_of_candidates_is_found_at_either_epoch(co
     leaks = [audits()[name] for name in ("veto_leaks", "veto_leaks_own_epoch")]
     assert [count_rows(connection, audit) for audit in leaks] == [0, 0]
     # 12.8 arcsec in 64 years: the one was there on the night of the plate, the other is there now.
-    toy.sources("gaia_dr3", [ra[123], ra[321]], [12.8 * ARCSEC, 0.0], pmra=[0, 0], pmdec=[200, 200])
+    toy.sources("gaia_dr3", [ra[123], ra[201]], [12.8 * ARCSEC, 0.0], pmra=[0, 0], pmdec=[200, 200])
     found = [connection.execute(text(audit.query)).all() for audit in leaks]
-    assert [[row.src_id.rpartition(":")[2] for row in rows] for rows in found] == [["124"], ["322"]]
+    assert [[row.src_id.rpartition(":")[2] for row in rows] for rows in found] == [["124"], ["202"]]
 
 
 # B11
