@@ -68,9 +68,11 @@ def sky_of_cone(area: Cone) -> MOC:
     order = max(6, min(_DEEPEST_ORDER, floor(log2(58.6 * 256 / area.radius_deg))))
     if area.radius_deg >= 90:
         order = 6
-    return MOC.from_cone(
+    found = MOC.from_cone(
         Longitude(area.ra_deg, u.deg), Latitude(area.dec_deg, u.deg), radius=area.radius_deg * u.deg, max_depth=order
     )
+    # About the poles the search overlooks cells of which the rim cuts only a corner off: the ring has them.
+    return found.extended()
 
 
 def declination_zone(dec_min_deg: float, dec_max_deg: float) -> MOC:

@@ -4,7 +4,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import Latitude, Longitude, SkyCoord
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mocpy import MOC
 
@@ -69,7 +69,9 @@ def test_units_cover_an_area_with_its_margin(area: Cone, max_radius_deg: float, 
     assert_covered(units, points_in(area, 300, seed), MARGIN_ARCSEC)
 
 
+# About the poles MOC.from_cone overlooked a cell of which the rim cut a corner off.
 @settings(max_examples=40, deadline=None)
+@example(area=Cone(45.0, -89.8335956925402, 0.36), seed=4)
 @given(area=CONES.filter(lambda cone: cone.radius_deg < 1), seed=st.integers(0, 9))
 def test_parts_cover_what_the_whole_covered(area: Cone, seed: int) -> None:
     whole = around(area, MARGIN_ARCSEC)
