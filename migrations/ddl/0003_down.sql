@@ -1,0 +1,5 @@
+-- Functions and views that may read what goes away.
+DROP SCHEMA api CASCADE;
+CREATE SCHEMA api;
+DROP SCHEMA stage CASCADE;
+CREATE SCHEMA stage;

@@ -1,0 +1,2 @@
+-- Releases of other pipelines, taken in as external runs.
+SELECT 1;

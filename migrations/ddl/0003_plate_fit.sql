@@ -1,0 +1,2 @@
+-- Residual solutions of images, fitted to stars of known position.
+SELECT 1;
