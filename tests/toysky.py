@@ -10,9 +10,10 @@ from astropy.coordinates import Latitude, Longitude
 from mocpy import MOC
 from sqlalchemy import Connection, text
 
-from vascodb.pipeline.runs import ensure_run, judge
+from vascodb.pipeline.judging import judge
+from vascodb.pipeline.runs import ensure_run
 from vascodb.plates.footprint import cells, multirange
-from vascodb.profiles import Profile
+from vascodb.profiles import Profile, load_profile
 
 # An undisturbed star: passes every gate of every profile.
 STAR: dict[str, Any] = {
@@ -21,6 +22,15 @@ STAR: dict[str, Any] = {
     "spread_model": 0.0, "spreaderr_model": 0.001, "flags": 0,
     "xmin_image": 96, "xmax_image": 104, "ymin_image": 96, "ymax_image": 104,
 }  # fmt: skip
+
+
+_GATES = {"gaia", "flags", "snr", "mad_clip", "spread_model", "fwhm", "elongation", "extent"}
+
+
+def gates_of(name: str) -> Profile:
+    """The Gaia veto and the gates of a profile: what needs no other catalogue, image or pixels."""
+    profile = load_profile(name)
+    return profile.model_copy(update={"stages": tuple(s for s in profile.stages if s.stage in _GATES)})
 
 
 class ToySky:

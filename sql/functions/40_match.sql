@@ -210,6 +210,9 @@ BEGIN
         RETURNING 1
     )
     SELECT count(*) INTO n_written FROM merged;
+    IF n_written > 0 THEN
+        UPDATE vasco.extraction AS e SET revision = e.revision + 1 WHERE e.extraction_id = which_extraction_id;
+    END IF;
 
     RETURN QUERY
     SELECT
@@ -370,30 +373,3 @@ END
 $$;
 COMMENT ON FUNCTION stage.reference_stars IS
     'A fixed sample of unblended stars with 12 < G < 18 of an extraction; null for all of them';
-
--- Detections of an extraction that still need SPREAD_MODEL: those that every required family leaves
--- clear, and a fixed sample of stars for the PSF statistics of the image.
-CREATE OR REPLACE FUNCTION stage.measure_targets(
-    which_extraction_id bigint, families text[], n_reference_stars integer
-)
-RETURNS TABLE (number integer, purpose text)
-LANGUAGE sql STABLE
-AS $$
-    WITH wanted AS (
-        SELECT s.number, 'candidate' AS purpose
-        FROM unnest(families) AS f (family)
-        CROSS JOIN LATERAL stage.family_state(which_extraction_id, f.family) AS s
-        WHERE s.state = 'clear'
-        GROUP BY s.number
-        HAVING count(*) = cardinality(families)
-        UNION ALL
-        SELECT r.number, 'reference' FROM stage.reference_stars(which_extraction_id, n_reference_stars) AS r
-    )
-    SELECT w.number, min(w.purpose)
-    FROM wanted AS w
-    JOIN vasco.detection AS d ON d.extraction_id = which_extraction_id AND d.number = w.number
-    WHERE d.spread_model IS NULL
-    GROUP BY w.number
-    ORDER BY w.number
-$$;
-COMMENT ON FUNCTION stage.measure_targets IS 'Detections of an extraction that still need SPREAD_MODEL, and why';

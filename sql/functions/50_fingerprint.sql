@@ -18,7 +18,7 @@ BEGIN
     FOR t IN
         WITH left_out (tables, columns) AS (
             VALUES
-                ('.*', '{path,recorded_at,asked_at,extracted_at,started_at,code_version}'::text[]),
+                ('.*', '{path,recorded_at,asked_at,extracted_at,started_at,judged_at,code_version,function_sha256,revision}'::text[]),
                 ('ref.lookup', '{endpoint,http_status,attempts,seconds,canary_id}'),
                 ('ref.coverage|vasco.match|vasco.verdict', '{lookup_id,lookup_complete,reason}')
         ),

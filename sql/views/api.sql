@@ -32,30 +32,48 @@ COMMENT ON COLUMN api.detections.epoch_jyear IS 'Julian epoch of mid-exposure [y
 COMMENT ON COLUMN api.detections.image_id IS 'Image [-] {meta.id}';
 COMMENT ON COLUMN api.detections.tile_id IS 'Tile that the image covers [-] {meta.id}';
 
--- A candidate passed every stage of its run. A missing verdict is not a pass. Image by image and fenced,
--- so that it stays fast whatever the planner thinks it knows of verdicts just written.
+-- A candidate has, of every stage of its run, a pass or an outcome that the stage tolerates; what was tolerated
+-- is said. A missing verdict is not a pass. It starts from what the last stage lets through, image by image and
+-- fenced, so that it stays fast whatever the planner thinks it knows of verdicts just written.
 CREATE OR REPLACE VIEW api.candidates AS
 SELECT
     r.run, d.src_id, im.plate_id, d.ra, d.dec, d.mag_auto, d.snr_win, d.fwhm_arcsec, d.elongation, d.spread_model,
-    d.xwin_image, d.ywin_image, im.epoch_jyear, im.tile_id, r.run_id, i.extraction_id, passed.number
+    d.xwin_image, d.ywin_image, im.epoch_jyear, im.tile_id, passed.marks, r.run_id, i.extraction_id, reached.number
 FROM vasco.run AS r
-JOIN vasco.run_image AS i USING (run_id)
+CROSS JOIN LATERAL (
+    SELECT max(a.ordinal) AS last_ordinal, count(*) AS n_stages FROM vasco.run_stage AS a WHERE a.run_id = r.run_id OFFSET 0
+) AS all_stages
+JOIN vasco.run_stage AS last ON last.run_id = r.run_id AND last.ordinal = all_stages.last_ordinal
+JOIN vasco.run_image AS i ON i.run_id = r.run_id
 JOIN vasco.extraction AS e USING (extraction_id)
 JOIN plate.image AS im USING (image_id)
 CROSS JOIN LATERAL (
     SELECT v.number
     FROM vasco.verdict AS v
-    JOIN vasco.run_stage AS s USING (run_id, stage)
-    WHERE v.run_id = r.run_id AND v.extraction_id = i.extraction_id AND v.outcome = 'pass'
-    GROUP BY v.number
-    HAVING count(*) = (SELECT count(*) FROM vasco.run_stage AS a WHERE a.run_id = r.run_id)
+    WHERE v.run_id = r.run_id AND v.stage = last.stage AND v.extraction_id = i.extraction_id
+    AND stage.goes_on(v.outcome, last.tolerates)
+) AS reached
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) AS n,
+        array_agg(s.stage || ' ' || v.outcome ORDER BY s.ordinal) FILTER (WHERE v.outcome <> 'pass') AS marks
+    FROM vasco.run_stage AS s
+    CROSS JOIN LATERAL (
+        SELECT o.outcome
+        FROM vasco.verdict AS o
+        WHERE o.run_id = s.run_id AND o.stage = s.stage AND o.extraction_id = i.extraction_id AND o.number = reached.number
+        OFFSET 0
+    ) AS v
+    WHERE s.run_id = r.run_id AND stage.goes_on(v.outcome, s.tolerates)
+    OFFSET 0
 ) AS passed
 CROSS JOIN LATERAL (
     SELECT a.* FROM api.detections AS a
-    WHERE a.extraction_id = i.extraction_id AND a.number = passed.number
+    WHERE a.extraction_id = i.extraction_id AND a.number = reached.number
     OFFSET 0
-) AS d;
-COMMENT ON VIEW api.candidates IS 'Detections that passed every stage of a run';
+) AS d
+WHERE passed.n = all_stages.n_stages;
+COMMENT ON VIEW api.candidates IS 'Detections that every stage of a run let through';
 COMMENT ON COLUMN api.candidates.run IS 'Name of the run [-] {meta.id}';
 COMMENT ON COLUMN api.candidates.src_id IS 'Name of the detection: tile and number [-] {meta.id;meta.main}';
 COMMENT ON COLUMN api.candidates.plate_id IS 'Plate, header REGION [-] {meta.id}';
@@ -70,6 +88,8 @@ COMMENT ON COLUMN api.candidates.xwin_image IS 'Windowed position in x [pix] {po
 COMMENT ON COLUMN api.candidates.ywin_image IS 'Windowed position in y [pix] {pos.cartesian.y;instr.det}';
 COMMENT ON COLUMN api.candidates.epoch_jyear IS 'Julian epoch of mid-exposure [yr] {time.epoch}';
 COMMENT ON COLUMN api.candidates.tile_id IS 'Tile that the image covers [-] {meta.id}';
+COMMENT ON COLUMN api.candidates.marks IS
+    'Stages that did not say pass, and what they said, where the run tolerates that; null where all passed [-] {meta.code.qual}';
 COMMENT ON COLUMN api.candidates.run_id IS 'Run, as a number [-] {meta.id}';
 COMMENT ON COLUMN api.candidates.extraction_id IS 'Extraction [-] {meta.id}';
 COMMENT ON COLUMN api.candidates.number IS 'Number within the extraction [-] {meta.id}';
@@ -91,13 +111,14 @@ CROSS JOIN LATERAL (
         count(*) FILTER (WHERE p.outcome = 'fail') AS failed,
         count(*) FILTER (WHERE p.outcome = 'unknown') AS unknown,
         count(*) FILTER (WHERE p.outcome = 'not_covered') AS not_covered,
-        count(*) FILTER (WHERE p.outcome = 'pass' AND p.passes = p.place) AS remaining
+        count(*) FILTER (WHERE p.goes_on AND p.n_gone_on = p.place) AS remaining
     FROM (
-        -- Stages passed up to and with this one; a missing verdict is no pass.
-        SELECT s.ordinal, s.stage, s.place, v.number, v.outcome,
-            count(*) FILTER (WHERE v.outcome = 'pass') OVER (PARTITION BY v.number ORDER BY s.ordinal) AS passes
+        -- Stages that let it go on up to and with this one; a missing verdict does not.
+        SELECT s.ordinal, s.stage, s.place, v.number, v.outcome, stage.goes_on(v.outcome, s.tolerates) AS goes_on,
+            count(*) FILTER (WHERE stage.goes_on(v.outcome, s.tolerates))
+                OVER (PARTITION BY v.number ORDER BY s.ordinal) AS n_gone_on
         FROM (
-            SELECT a.run_id, a.ordinal, a.stage, row_number() OVER (ORDER BY a.ordinal) AS place
+            SELECT a.run_id, a.ordinal, a.stage, a.tolerates, row_number() OVER (ORDER BY a.ordinal) AS place
             FROM vasco.run_stage AS a
             WHERE a.run_id = r.run_id
         ) AS s
@@ -122,7 +143,7 @@ COMMENT ON COLUMN api.funnel.passed IS 'Verdicts pass [-] {meta.number}';
 COMMENT ON COLUMN api.funnel.failed IS 'Verdicts fail [-] {meta.number}';
 COMMENT ON COLUMN api.funnel.unknown IS 'Verdicts unknown: a look-up failed, or a value was not measured [-] {meta.number}';
 COMMENT ON COLUMN api.funnel.not_covered IS 'Verdicts not_covered: nobody looked there [-] {meta.number}';
-COMMENT ON COLUMN api.funnel.remaining IS 'Detections that passed this stage and all before it [-] {meta.number}';
+COMMENT ON COLUMN api.funnel.remaining IS 'Detections that this stage and all before it let go on [-] {meta.number}';
 COMMENT ON COLUMN api.funnel.run_id IS 'Run, as a number [-] {meta.id}';
 
 CREATE OR REPLACE VIEW api.match_states AS

@@ -8,8 +8,11 @@ JOIN vasco.extraction AS e USING (extraction_id)
 JOIN plate.image AS i USING (image_id)
 JOIN vasco.detection AS d USING (extraction_id)
 WHERE NOT EXISTS (
-    SELECT 1 FROM vasco.verdict AS v
-    WHERE v.run_id = r.run_id AND v.extraction_id = d.extraction_id AND v.number = d.number AND v.outcome = 'fail'
+    SELECT 1
+    FROM vasco.verdict AS v
+    JOIN vasco.run_stage AS t USING (run_id, stage)
+    WHERE v.run_id = r.run_id AND v.extraction_id = d.extraction_id AND v.number = d.number
+    AND v.outcome = 'fail' AND NOT 'fail' = ANY (t.tolerates)
 )
 AND NOT EXISTS (
     SELECT 1 FROM vasco.match AS m

@@ -22,7 +22,7 @@ from vascodb.db import Database
 from vascodb.errors import InputError, ToolError
 from vascodb.extract.ldac import DETECTION_COLUMNS, read_ldac
 from vascodb.pipeline.ingest import ingest_image
-from vascodb.pipeline.runs import judge
+from vascodb.pipeline.judging import judge
 from vascodb.profiles import Profile, StageDefinition, load_profile
 from vascodb.simulate import SimulatedFiles
 

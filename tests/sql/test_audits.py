@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from toysky import ToySky
+from toysky import ToySky, gates_of
 
 from vascodb.audits import audits, count_rows
-from vascodb.profiles import Profile, load_profile
+from vascodb.profiles import Profile
 
 ARCSEC = 1 / 3600
 
@@ -31,7 +31,7 @@ def healthy(toy: ToySky, cone_moc) -> ToySky:
     for catalog in ("gaia_dr3", "asteroids"):
         toy.match(e, catalog)
     toy.extraction_id = e
-    for profile in (load_profile("vasco60"), requiring_asteroids()):
+    for profile in (gates_of("vasco60"), requiring_asteroids()):
         run_id = toy.judge(profile, e)
     assert toy.outcomes(run_id, "gaia") == {
         1: "fail", 2: "pass", 3: "pass", 4: "fail", 5: "pass", 6: "unknown", 7: "not_covered"
@@ -41,7 +41,7 @@ def healthy(toy: ToySky, cone_moc) -> ToySky:
 
 
 def requiring_asteroids() -> Profile:
-    plain = load_profile("vasco60")
+    plain = gates_of("vasco60")
     veto = plain.stages[0].model_copy(update={"stage": "asteroids", "parameters": {"family": "asteroids"}})
     return plain.model_copy(update={"name": "vasco60+asteroids", "stages": (plain.stages[0], veto, *plain.stages[1:])})
 

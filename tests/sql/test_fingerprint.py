@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from toysky import ToySky
+from toysky import ToySky, gates_of
 
 from vascodb.plates.footprint import multirange
-from vascodb.profiles import load_profile
 
 # How services answered, not what.
 LEFT_OUT = {"ref.endpoint", "ref.async_job", "ref.gap", "plate.fetch"}
@@ -29,7 +28,7 @@ def filled(toy: ToySky) -> Iterator[ToySky]:
     toy.sources("gaia_dr3", [10.0, 50.0], [1.0, 5.0], [1.5, None], [2.5, None])
     toy.lookup("gaia_dr3")
     toy.match(extraction_id, "gaia_dr3")
-    toy.judge(load_profile("vasco60"), extraction_id)
+    toy.judge(gates_of("vasco60"), extraction_id)
     yield toy
 
 
@@ -127,7 +126,7 @@ def test_which_of_two_overlapping_look_ups_came_first_does_not_matter(toy: ToySk
                 "SELECT ref.add_coverage('gaia_dr3', :l, CAST(:r AS int8multirange))", l=lookup_id, r=multirange(moc)
             )
         toy.match(e, "gaia_dr3")
-        toy.judge(load_profile("vasco60"), e)
+        toy.judge(gates_of("vasco60"), e)
         named.append(toy.execute("SELECT lookup_id FROM vasco.match ORDER BY number").scalars().all())
         found.append(toy.execute("SELECT * FROM api.fingerprint ORDER BY 1").all())
         undo.rollback()

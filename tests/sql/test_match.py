@@ -168,21 +168,6 @@ def test_the_sample_of_reference_stars_is_always_the_same_and_spread_over_the_im
     assert quarters.min() >= 15
 
 
-def test_what_needs_measuring_is_what_every_family_leaves_clear_and_the_sample(toy: ToySky, cone_moc) -> None:
-    e = toy.extraction()
-    toy.detections(e, [10.0, 10.1, 10.2, 10.3, 20.0], [0.0] * 5, spread_model=None, spreaderr_model=None)
-    toy.sources("gaia_dr3", [10.0, 10.1], [0.0, 0.0], mag=[15, 8])
-    toy.lookup("gaia_dr3", cone_moc(10.0, 0.0, 1.0))
-    toy.match(e, "gaia_dr3")
-    targets = "SELECT number, purpose FROM stage.measure_targets(:e, :families, 200)"
-    assert [tuple(r) for r in toy.execute(targets, e=e, families=["gaia"])] == [
-        (1, "reference"), (3, "candidate"), (4, "candidate")
-    ]  # fmt: skip
-    toy.execute("UPDATE vasco.detection SET spread_model = 0, spreaderr_model = 0 WHERE number IN (1, 3)")
-    assert [tuple(r) for r in toy.execute(targets, e=e, families=["gaia"])] == [(4, "candidate")]
-    assert toy.execute(targets, e=e, families=["gaia", "panstarrs"]).all() == []
-
-
 def reasons(toy: ToySky, tile: int, catalog: str = "gaia_dr3") -> list[tuple[str, str | None]]:
     toy.match(tile, catalog)
     rows = toy.execute("SELECT state, reason FROM vasco.match WHERE extraction_id = :e ORDER BY number", e=tile)

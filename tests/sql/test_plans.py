@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from mocpy import MOC
 from sqlalchemy import text
-from toysky import ToySky
+from toysky import ToySky, gates_of
 
 from vascodb.pipeline.runs import ensure_run
-from vascodb.profiles import load_profile
 
 N_SOURCES, N_DETECTIONS, N_FAST = 10_000, 1_000, 20
 
@@ -83,7 +82,7 @@ def crowded(request: pytest.FixtureRequest, toy: ToySky) -> ToySky:
         toy.sources("gaia_dr3", [10.0], [-10.0], source_id=[N_SOURCES + 1])
         toy.lookup("gaia_dr3")
         toy.match(other, "gaia_dr3")
-        toy.judge(load_profile("vasco60"), other)
+        toy.judge(gates_of("vasco60"), other)
         toy.execute("DELETE FROM ref.coverage")
         toy.gap("gaia_dr3", MOC.from_string("0/0"))
         analyse(toy)
@@ -182,13 +181,14 @@ def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded:
     run_ids = [judge_with_plans(crowded, name) for name in ("vasco60", "default")]
     assert len(crowded.candidates(run_ids[0])) > 100
     for statement in (
-        f"SELECT * FROM stage.measure_targets({e}, '{{gaia}}', 200)",
+        f"SELECT * FROM stage.unmeasured({run_ids[0]}, 'spread_model', {e}, 200)",
+        f"SELECT * FROM stage.stale_images({run_ids[0]})",
         f"SELECT * FROM api.funnel WHERE run_id = {run_ids[0]} AND extraction_id = {e}",
         f"SELECT * FROM api.candidates WHERE run_id = {run_ids[0]}",
         f"SELECT * FROM api.candidates WHERE tile_id = 'tile_{e}'",
         f"SELECT * FROM api.match_states WHERE extraction_id = {e}",
     ):
-        assert_work(crowded, statement, 200 * N_DETECTIONS)
+        assert_work(crowded, statement, 500 * N_DETECTIONS)
     # What explains a single detection reads no whole image.
     for statement in (
         f"SELECT * FROM api.detections WHERE tile_id = 'tile_{e}' AND number = 17",
@@ -200,14 +200,15 @@ def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded:
 
 
 def judge_with_plans(toy: ToySky, name: str) -> int:
-    profile = load_profile(name)
+    profile = gates_of(name)
     run_id = ensure_run(toy.connection, profile)
     toy.execute("INSERT INTO vasco.run_image VALUES (:run, :e)", run=run_id, e=toy.extraction_id)
     for _ in ("first", "again"):
         for stage in profile.stages:
             assert_work(
-                toy, f"SELECT stage.apply({run_id}, '{stage.stage}', '{{{toy.extraction_id}}}')", 100 * N_DETECTIONS
-            )
+                toy, f"SELECT * FROM stage.apply({run_id}, '{stage.stage}', '{{{toy.extraction_id}}}')",
+                100 * N_DETECTIONS,
+            )  # fmt: skip
     return run_id
 
 

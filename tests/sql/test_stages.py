@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
-from toysky import ToySky
+from toysky import ToySky, gates_of
 
-from vascodb.pipeline.runs import ensure_run, judge
-from vascodb.profiles import Profile, StageDefinition, load_profile
+from vascodb.pipeline.judging import judge
+from vascodb.pipeline.runs import ensure_run
+from vascodb.profiles import Profile, StageDefinition
 
 NAN = math.nan
 F32 = 1e-6
@@ -38,7 +39,7 @@ def _latest(toy: ToySky, run_id: int, extraction_id: int) -> str:
     )
 
 
-SEED_GATES = {s.stage: s for s in load_profile("vasco60").stages}
+SEED_GATES = {s.stage: s for s in gates_of("vasco60").stages}
 
 
 def seed_gate(name: str) -> Profile:
@@ -197,7 +198,7 @@ def test_the_worse_of_two_quantities_decides(toy: ToySky) -> None:
 
 
 def test_the_clips_population_is_what_the_named_stages_pass(toy: ToySky) -> None:
-    profile = load_profile("vasco60")
+    profile = gates_of("vasco60")
     extraction_id = toy.extraction()
     # Without the two that FLAGS and SNR turn away the spread is small, and the last one is clipped.
     toy.detections(
@@ -213,7 +214,7 @@ def test_the_clips_population_is_what_the_named_stages_pass(toy: ToySky) -> None
 
 
 def test_stars_of_like_brightness_make_the_window_and_a_veto_fault_cannot_move_it(toy: ToySky, cone_moc) -> None:
-    stage = next(s for s in load_profile("default").stages if s.stage == "mad_clip")
+    stage = next(s for s in gates_of("default").stages if s.stage == "mad_clip")
     profile = one_stage("mad_clip", **stage.parameters | {"stars_per_bin": 20, "min_population": 10})
     extraction_id = toy.extraction()
     n = 60
@@ -250,7 +251,7 @@ def veto_states(toy: ToySky, cone_moc) -> tuple[int, int]:
 
 def test_the_veto_passes_only_what_a_complete_lookup_left_clear(toy: ToySky, cone_moc) -> None:
     extraction_id, lookup_id = veto_states(toy, cone_moc)
-    run_id = toy.judge(load_profile("vasco60"), extraction_id)
+    run_id = toy.judge(gates_of("vasco60"), extraction_id)
     assert toy.outcomes(run_id, "gaia") == {1: "fail", 2: "pass", 3: "unknown", 4: "not_covered"}
     rows = toy.execute("SELECT reason, lookup_id FROM vasco.verdict WHERE stage = 'gaia' ORDER BY number").all()
     assert [row.lookup_id for row in rows] == [None, lookup_id, None, None]
@@ -261,8 +262,8 @@ def test_the_veto_passes_only_what_a_complete_lookup_left_clear(toy: ToySky, con
 
 def test_gates_judge_only_what_every_veto_passed(toy: ToySky, cone_moc) -> None:
     extraction_id, _ = veto_states(toy, cone_moc)
-    run_id = toy.judge(load_profile("vasco60"), extraction_id)
-    for gate in load_profile("vasco60").gates:
+    run_id = toy.judge(gates_of("vasco60"), extraction_id)
+    for gate in gates_of("vasco60").gates:
         assert toy.outcomes(run_id, gate) == {2: "pass"}
     assert toy.candidates(run_id) == [2]
 
@@ -270,7 +271,7 @@ def test_gates_judge_only_what_every_veto_passed(toy: ToySky, cone_moc) -> None:
 def test_a_detection_without_any_match_row_is_not_covered(toy: ToySky) -> None:
     extraction_id = toy.extraction()
     toy.detections(extraction_id, [10.0], [0.0])
-    run_id = toy.judge(load_profile("vasco60"), extraction_id)
+    run_id = toy.judge(gates_of("vasco60"), extraction_id)
     assert toy.outcomes(run_id, "gaia") == {1: "not_covered"}
     assert toy.candidates(run_id) == []
 
@@ -280,7 +281,7 @@ def test_a_missing_verdict_is_never_a_candidate(toy: ToySky) -> None:
     toy.detections(extraction_id, [10.0, 11.0], [0.0, 0.0])
     toy.lookup("gaia_dr3")
     toy.match(extraction_id, "gaia_dr3")
-    profile = load_profile("vasco60")
+    profile = gates_of("vasco60")
     run_id = toy.judge(profile, extraction_id)
     assert toy.candidates(run_id) == [1, 2]
     for stage in profile.stages:
@@ -295,7 +296,7 @@ def test_judging_again_writes_nothing_and_new_references_change_the_verdicts(toy
     toy.detections(extraction_id, [10.0, 11.0, 12.0], [0.0] * 3, fwhm_image=[3.8, 4.0, 4.1])
     toy.lookup("gaia_dr3")
     toy.match(extraction_id, "gaia_dr3")
-    profile = load_profile("vasco60")
+    profile = gates_of("vasco60")
     run_id = toy.judge(profile, extraction_id)
     assert judge(toy.connection, run_id, extraction_id) == 0
     assert toy.candidates(run_id) == [1, 2, 3]
@@ -309,12 +310,28 @@ def test_judging_again_writes_nothing_and_new_references_change_the_verdicts(toy
     assert judge(toy.connection, run_id, extraction_id) == 0
 
 
+def test_what_needs_measuring_is_what_a_stage_is_going_to_judge_and_the_sample(toy: ToySky, cone_moc) -> None:
+    e = toy.extraction()
+    toy.detections(e, [10.0, 10.1, 10.2, 10.3, 20.0], [0.0] * 5, spread_model=None, spreaderr_model=None)
+    toy.sources("gaia_dr3", [10.0, 10.1], [0.0, 0.0], mag=[15, 8])
+    toy.lookup("gaia_dr3", cone_moc(10.0, 0.0, 1.0))
+    toy.match(e, "gaia_dr3")
+    run_id = toy.judge(gates_of("vasco60"), e)
+    targets = "SELECT number, purpose FROM stage.unmeasured(:r, 'spread_model', :e, :n)"
+    assert [tuple(row) for row in toy.execute(targets, r=run_id, e=e, n=200)] == [
+        (1, "reference"), (3, "candidate"), (4, "candidate")
+    ]  # fmt: skip
+    assert [row.number for row in toy.execute(targets, r=run_id, e=e, n=0)] == [3, 4]
+    toy.execute("UPDATE vasco.detection SET spread_model = 0, spreaderr_model = 0 WHERE number IN (1, 3)")
+    assert [tuple(row) for row in toy.execute(targets, r=run_id, e=e, n=None)] == [(4, "candidate")]
+
+
 def test_when_all_of_a_population_goes_its_windows_go_too(toy: ToySky) -> None:
     extraction_id = toy.extraction()
     toy.detections(extraction_id, [10.0], [0.0])
     toy.lookup("gaia_dr3")
     toy.match(extraction_id, "gaia_dr3")
-    run_id = toy.judge(load_profile("vasco60"), extraction_id)
+    run_id = toy.judge(gates_of("vasco60"), extraction_id)
     assert toy.scalar("SELECT count(*) FROM vasco.clip_window") == 2
     toy.sources("gaia_dr3", [10.0], [0.0])
     toy.match(extraction_id, "gaia_dr3")
@@ -325,7 +342,7 @@ def test_when_all_of_a_population_goes_its_windows_go_too(toy: ToySky) -> None:
 
 def test_one_image_is_judged_without_touching_another(toy: ToySky) -> None:
     toy.lookup("gaia_dr3")
-    profile = load_profile("vasco60")
+    profile = gates_of("vasco60")
     first, second = toy.extraction(), toy.extraction()
     for e in (first, second):
         toy.detections(e, [10.0, 11.0], [0.0, 0.0], fwhm_image=[4.0, 4.0])
@@ -337,7 +354,10 @@ def test_one_image_is_judged_without_touching_another(toy: ToySky) -> None:
         "SELECT extraction_id, outcome FROM vasco.verdict WHERE stage = 'flags' ORDER BY 1, number"
     ).all()
     assert [tuple(r) for r in rows] == [(first, "fail")] * 2 + [(second, "pass")] * 2
-    written = sum(toy.scalar("SELECT stage.apply(:r, :s)", r=run_id, s=s.stage) for s in profile.stages)
+    written = sum(
+        toy.scalar("SELECT coalesce(sum(n_written), 0) FROM stage.apply(:r, :s)", r=run_id, s=s.stage)
+        for s in profile.stages
+    )
     assert written == 2
     assert toy.candidates(run_id) == []
 
@@ -348,7 +368,7 @@ def test_two_profiles_stand_side_by_side(toy: ToySky) -> None:
     toy.detections(extraction_id, [10.0, 11.0], [0.0, 0.0], flags=[2, 0], snr_win=[100.0, 31.0])
     toy.lookup("gaia_dr3")
     toy.match(extraction_id, "gaia_dr3")
-    seed, own = (toy.judge(load_profile(name), extraction_id) for name in ("vasco60", "default"))
+    seed, own = (toy.judge(gates_of(name), extraction_id) for name in ("vasco60", "default"))
     assert (toy.candidates(seed), toy.candidates(own)) == ([2], [1, 2])
     rows = toy.execute("SELECT run, src_id FROM api.candidates ORDER BY 1, 2").all()
     assert [tuple(r) for r in rows] == [("default", "tile_1:1"), ("default", "tile_1:2"), ("vasco60", "tile_1:2")]
@@ -368,4 +388,4 @@ def test_a_stage_that_does_not_exist_is_an_error_and_writes_nothing(toy: ToySky)
     run_id = ensure_run(toy.connection, seed_gate("snr"))
     toy.execute("INSERT INTO vasco.run_image VALUES (:r, :e)", r=run_id, e=extraction_id)
     with pytest.raises(Exception, match="query returned no rows"), toy.connection.begin_nested():
-        toy.execute("SELECT stage.apply(:r, 'no_such_stage')", r=run_id)
+        toy.execute("SELECT * FROM stage.apply(:r, 'no_such_stage')", r=run_id)

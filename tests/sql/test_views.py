@@ -4,14 +4,13 @@ import math
 
 import pytest
 from sqlalchemy import Connection
-from toysky import ToySky
+from toysky import ToySky, gates_of
 
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.loaders.registry import catalogs
 from vascodb.pipeline.explain import explain
 from vascodb.plates.footprint import multirange
-from vascodb.profiles import load_profile
 
 ARCSEC = 1 / 3600
 
@@ -27,13 +26,13 @@ def judged(toy: ToySky, cone_moc) -> tuple[ToySky, int, int]:
     toy.sources("gaia_dr3", [10.0, 10.05, 10.1], [1 * ARCSEC, 0.0, 40 * ARCSEC], [0.0, None, 0.0], [600.0, None, 0.0])
     toy.lookup("gaia_dr3", cone_moc(10.0, 0.0, 1.0))
     toy.match(extraction_id, "gaia_dr3")
-    return toy, extraction_id, toy.judge(load_profile("vasco60"), extraction_id)
+    return toy, extraction_id, toy.judge(gates_of("vasco60"), extraction_id)
 
 
 def test_the_funnel_counts_verdicts_and_what_remains(judged) -> None:
     toy, extraction_id, run_id = judged
     rows = toy.execute("SELECT * FROM api.funnel WHERE run_id = :r ORDER BY ordinal", r=run_id).all()
-    assert [row.stage for row in rows] == [s.stage for s in load_profile("vasco60").stages]
+    assert [row.stage for row in rows] == [s.stage for s in gates_of("vasco60").stages]
     by_stage = {row.stage: row for row in rows}
     veto, flags = by_stage["gaia"], by_stage["flags"]
     # The star moved 39 arcsec since 1951: only the blended one is matched.
@@ -53,7 +52,7 @@ def test_the_funnel_ends_in_the_candidates(judged) -> None:
 
 
 def test_a_run_of_an_image_without_detections_has_a_funnel_of_zeros(toy: ToySky) -> None:
-    run_id = toy.judge(load_profile("vasco60"), toy.extraction())
+    run_id = toy.judge(gates_of("vasco60"), toy.extraction())
     rows = toy.execute("SELECT judged, passed, remaining FROM api.funnel WHERE run_id = :r", r=run_id).all()
     assert [tuple(row) for row in rows] == [(0, 0, 0)] * 8
     assert toy.candidates(run_id) == []
@@ -71,8 +70,8 @@ def test_two_images_and_two_runs_have_funnels_of_their_own(judged) -> None:
     second = toy.extraction(10.0, 0.0)
     toy.detections(second, [10.1], [0.0])
     toy.match(second, "gaia_dr3")
-    assert toy.judge(load_profile("vasco60"), second) == run_id
-    toy.judge(load_profile("default"), first)
+    assert toy.judge(gates_of("vasco60"), second) == run_id
+    toy.judge(gates_of("default"), first)
     rows = toy.execute("SELECT run, extraction_id, judged FROM api.funnel WHERE ordinal = 1 ORDER BY 1, 2").all()
     assert [tuple(r) for r in rows] == [("default", first, 6), ("vasco60", first, 6), ("vasco60", second, 1)]
     assert toy.scalar("SELECT count(*) FROM api.candidates WHERE run = 'vasco60'") == 4
@@ -115,7 +114,7 @@ def test_the_story_of_a_star_that_moved_away(judged) -> None:
     assert dr3["sep_catalog_epoch_arcsec"] == pytest.approx(1.0, abs=1e-6)
     assert dr3["covered_by"] == "toy.csv, toy"
     assert found.is_candidate == {"vasco60": True}
-    assert [v["stage"] for v in found.verdicts] == [s.stage for s in load_profile("vasco60").stages]
+    assert [v["stage"] for v in found.verdicts] == [s.stage for s in gates_of("vasco60").stages]
     assert all(v["outcome"] == "pass" for v in found.verdicts)
     snr = next(v for v in found.verdicts if v["stage"] == "snr")
     assert (snr["value"], snr["parameters"]) == (50.0, {"min": 30})

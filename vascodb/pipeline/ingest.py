@@ -1,12 +1,13 @@
 """Take one image the whole way of the data: extract, load, match, measure, judge."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from vascodb.bulk import advisory_lock, loading
 from vascodb.db import Database
@@ -17,8 +18,10 @@ from vascodb.extract.psf import PsfModel
 from vascodb.extract.tools import find_tool
 from vascodb.ids import content_id
 from vascodb.pipeline.detections import load_detections, save_detections, save_measurements
+from vascodb.pipeline.judging import Judge, Transactions
+from vascodb.pipeline.measuring import psf_measurers, psf_targets
 from vascodb.pipeline.report import IngestReport, read_report
-from vascodb.pipeline.runs import ensure_run, judge
+from vascodb.pipeline.runs import add_images, ensure_run
 from vascodb.pipeline.scratch import working_folder
 from vascodb.plates.images import PlateImage, read_image
 from vascodb.plates.register import record_image, record_refused_image, tile_of
@@ -81,7 +84,8 @@ def ingest_image(
     with working_folder(database.settings.work_dir) as folder, loading(database) as connection:
         job = _Ingest(database, connection, image, profile, folder, progress)
         extraction_id = job.extract_and_match(tile)
-        job.measure(extraction_id, everything=measure_all)
+        if measure_all:
+            job.measure_all(extraction_id)
         run_id = job.judge(extraction_id)
         job.seconds["total"] = time.perf_counter() - started
         return read_report(connection, run_id, extraction_id, profile, path, job.seconds)
@@ -111,6 +115,8 @@ class _Ingest:
         self.seconds = dict.fromkeys(("pass1", "psf", "detect", "load", "match", "measure", "judge"), 0.0)
         self.config: ExtractionConfig = load_config(self.profile.extraction)
         self.psf: PsfModel | None = None
+        self.extraction_id = 0
+        self._within = 0.0
 
     def extract_and_match(self, tile_id: str) -> int:
         """Extract the image unless that was done before, and match its detections; returns the extraction's id."""
@@ -155,39 +161,45 @@ class _Ingest:
                     {"extraction_id": extraction_id, "catalog": catalog},
                 )
 
-    def measure(self, extraction_id: int, *, everything: bool) -> None:
-        """Measure against the PSF what still needs it, or everything."""
-        if everything:
-            unmeasured = self.connection.scalar(
-                text("SELECT count(*) FROM vasco.detection WHERE extraction_id = :id AND spread_model IS NULL"),
-                {"id": extraction_id},
-            )
-            if unmeasured:
-                self.progress("full pass 2")
-                psf = self._psf_model()
-                with self._timed("measure"):
-                    _, measurements = full_pass2(self.image.path, self.config, psf, self.folder)
-                    save_measurements(self.database, self.connection, extraction_id, measurements)
+    def measure_all(self, extraction_id: int) -> None:
+        """Measure everything against the PSF, as the seeds do."""
+        unmeasured = self.connection.scalar(
+            text("SELECT count(*) FROM vasco.detection WHERE extraction_id = :id AND spread_model IS NULL"),
+            {"id": extraction_id},
+        )
+        if unmeasured:
+            self.progress("full pass 2")
+            psf = self._psf_model()
+            with self._timed("measure"):
+                _, measurements = full_pass2(self.image.path, self.config, psf, self.folder)
+                save_measurements(self.database, self.connection, extraction_id, measurements)
+
+    def measure(self, _transactions: Transactions, run_id: int, stage: Row[Any], extraction_ids: Sequence[int]) -> None:
+        """Measure against the PSF what a stage is going to judge on this image."""
+        if self.extraction_id not in extraction_ids:
             return
-        targets = self.connection.scalars(
-            text("SELECT number FROM stage.measure_targets(:id, :families, :n)"),
-            {"id": extraction_id, "families": self.profile.families, "n": self.profile.reference_stars},
-        ).all()
+        targets = psf_targets(self.connection, run_id, stage.stage, self.extraction_id, self.profile.reference_stars)
         if not targets:
             return
         self.progress(f"measure {len(targets)} detections")
         psf = self._psf_model()
         with self._timed("measure"):
-            detections = load_detections(self.connection, extraction_id)
+            detections = load_detections(self.connection, self.extraction_id)
             measurements = measure(self.image.path, self.config, psf, detections, targets, self.folder)
-            save_measurements(self.database, self.connection, extraction_id, measurements)
+            save_measurements(self.database, self.connection, self.extraction_id, measurements)
 
     def judge(self, extraction_id: int) -> int:
         """Judge by the profile's standing run; returns its id."""
-        self.progress("judge")
+        self.extraction_id = extraction_id
+        run_id = ensure_run(self.connection, self.profile)
+        add_images(self.connection, run_id, [extraction_id])
         with self._timed("judge"):
-            run_id = ensure_run(self.connection, self.profile)
-            judge(self.connection, run_id, extraction_id)
+            Judge(
+                lambda: nullcontext(self.connection),
+                run_id,
+                psf_measurers(self.profile, self),
+                lambda at: self.progress(f"judge: {at.stage}"),
+            ).judge([extraction_id])
         return run_id
 
     def _psf_model(self) -> PsfModel:
@@ -243,6 +255,10 @@ class _Ingest:
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
-        started = time.perf_counter()
+        """Time a part; what parts within it take is theirs."""
+        started, around = time.perf_counter(), self._within
+        self._within = 0.0
         yield
-        self.seconds[part] += time.perf_counter() - started
+        elapsed = time.perf_counter() - started
+        self.seconds[part] += elapsed - self._within
+        self._within = around + elapsed

@@ -35,6 +35,8 @@ class IngestReport:
         What the extraction tools warned of.
     seconds : mapping
         Wall time of the parts, and the total.
+    tolerated : mapping
+        Outcomes that do not stop a detection, for each stage that tolerates any.
     """
 
     image: str
@@ -50,6 +52,7 @@ class IngestReport:
     candidates: int
     warnings: Sequence[str]
     seconds: Mapping[str, float]
+    tolerated: Mapping[str, Sequence[str]]
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, seconds to the millisecond."""
@@ -59,8 +62,9 @@ class IngestReport:
 
     @property
     def has_unknown(self) -> bool:
-        """Whether a verdict is unknown because a look-up failed or a value could not be measured."""
-        return any(counts["unknown"] for counts in (*self.vetoes.values(), *self.gates.values()))
+        """Whether a detection was stopped because a look-up failed or a value could not be measured."""
+        stages = {**self.vetoes, **self.gates}
+        return any(n["unknown"] and "unknown" not in self.tolerated.get(name, ()) for name, n in stages.items())
 
 
 def read_report(
@@ -112,10 +116,11 @@ def read_report(
         detections=head.n_detections,
         catalogs=catalogs,
         measured=head.measured,
-        vetoes={stage: n for stage, n in counts.items() if stage not in profile.gates},
+        vetoes={stage: counts[stage] for stage in profile.vetoes},
         gates={stage: counts[stage] for stage in profile.gates},
         remaining={stage: row["remaining"] for stage, row in rows.items()},
         candidates=rows[profile.stages[-1].stage]["remaining"],
         warnings=head.tool_warnings,
         seconds=seconds,
+        tolerated={s.stage: s.tolerates for s in profile.stages if s.tolerates},
     )
