@@ -1,0 +1,180 @@
+"""Run a profile under a name over a selection of images: match, measure what is missing, judge what is stale."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from sqlalchemy import Connection, text
+
+from vascodb.bulk import advisory_lock
+from vascodb.db import Database
+from vascodb.errors import InputError
+from vascodb.pipeline.judging import Judge, Measurer, StageProgress
+from vascodb.pipeline.measuring import PsfMeasurer, psf_measurers
+from vascodb.pipeline.runs import add_images, open_run
+from vascodb.pipeline.selection import Selected
+from vascodb.profiles import Profile
+
+__all__ = ["RunReport", "Runner"]
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run did.
+
+    Parameters
+    ----------
+    run : str
+        Its name.
+    images : int
+        Images in the run.
+    joined : int
+        Of these, how many joined it now.
+    judged : int
+        Images that were judged now, because they were new or stale.
+    written : int
+        Verdicts written.
+    unknown : int
+        Detections that are stopped because a look-up failed or something could not be measured.
+    candidates : int
+        Candidates of the run.
+    seconds : mapping
+        Wall time of matching and of each stage that judged.
+    warnings : sequence of str
+        One line for each image that could not be measured.
+    """
+
+    run: str
+    images: int
+    joined: int
+    judged: int
+    written: int
+    unknown: int
+    candidates: int
+    seconds: Mapping[str, float]
+    warnings: Sequence[str]
+
+
+@dataclass
+class Runner:
+    """One call of a run; it may be killed at any time and called again.
+
+    Parameters
+    ----------
+    database : `Database`
+        Where the images are.
+    profile : `Profile`
+        What to judge by.
+    measurers : mapping, optional
+        Further measurers by name of the stage function that needs them.
+    progress : callable, optional
+        Called with a `StageProgress`; while matching, the stage is called ``match``.
+    note : callable, optional
+        Called with what is being done between.
+    """
+
+    database: Database
+    profile: Profile
+    measurers: Mapping[str, Measurer] = field(default_factory=dict)
+    progress: Callable[[StageProgress], None] = lambda _: None
+    note: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def run(self, name: str, selected: Selected, from_stage: str | None = None) -> RunReport:
+        """Let images join the run of that name, and judge those of its images that need it.
+
+        Every image is matched anew first, because references may have come since; that takes microseconds
+        per detection and writes only what changed. Then only stale images are judged: new ones, those whose
+        matches changed, and all where a stage's SQL changed.
+
+        Parameters
+        ----------
+        name : str
+            The run; made if there is none.
+        selected : `Selected`
+            Images that join it; none for a run that goes on with those it has.
+        from_stage : str, optional
+            Judge the selected images, or all of the run's if none are, from this stage on, stale or not.
+
+        Raises
+        ------
+        InputError
+            If the run was made by other rules, has no images, or has no such stage.
+        """
+        if from_stage is not None and from_stage not in {stage.stage for stage in self.profile.stages}:
+            names = ", ".join(stage.stage for stage in self.profile.stages)
+            raise InputError(f"--from-stage {from_stage}: the stages are {names}")
+        with self.database.connect() as connection:
+            run_id = open_run(connection, name, self.profile)
+            joined = add_images(connection, run_id, selected.extraction_ids)
+            of_run = connection.scalars(
+                text("SELECT extraction_id FROM vasco.run_image WHERE run_id = :run_id ORDER BY 1"), {"run_id": run_id}
+            ).all()
+            # Raised in here, so that the run is not made either.
+            if not of_run:
+                raise InputError(f"run {name!r} has no images yet; say which: --tiles, --plates, --plan or --all")
+        images = list(selected.extraction_ids) or list(of_run)
+        started = perf_counter()
+        self._match(images)
+        seconds = {"match": perf_counter() - started}
+        with self.database.connect() as connection:
+            stale = connection.scalars(
+                text("SELECT extraction_id FROM stage.stale_images(:run_id)"), {"run_id": run_id}
+            ).all()
+        psf = PsfMeasurer(self.database, self.profile, self.note, self.warnings.append)
+        judge = Judge(
+            lambda: self._locked(run_id), run_id, {**psf_measurers(self.profile, psf), **self.measurers}, self.progress
+        )
+        wanted = sorted(set(stale) & set(images))
+        if wanted:
+            judge.judge(wanted)
+        if from_stage is not None:
+            judge.judge(images, from_stage)
+        judged = len(images if from_stage is not None else wanted)
+        return self._report(run_id, name, len(of_run), joined, judged, judge, seconds | judge.seconds)
+
+    @contextmanager
+    def _locked(self, run_id: int) -> Iterator[Connection]:
+        """A transaction that no other process judges the same run beside."""
+        with self.database.connect() as connection:
+            advisory_lock(connection, f"run {run_id}")
+            yield connection
+
+    def _match(self, images: Sequence[int]) -> None:
+        for done, extraction_id in enumerate(images):
+            self.progress(StageProgress("match", 0, len(self.profile.stages), done, len(images)))
+            with self.database.connect() as connection:
+                advisory_lock(connection, f"extraction {extraction_id}")
+                catalogs = connection.scalars(
+                    text("SELECT catalog FROM stage.catalogs_to_match(:extraction_id, :families)"),
+                    {"extraction_id": extraction_id, "families": self.profile.families},
+                ).all()
+                for catalog in catalogs:
+                    connection.execute(
+                        text("SELECT * FROM stage.match(:extraction_id, :catalog)"),
+                        {"extraction_id": extraction_id, "catalog": catalog},
+                    )
+
+    def _report(
+        self, run_id: int, name: str, images: int, joined: int, judged: int, judge: Judge, seconds: Mapping[str, float]
+    ) -> RunReport:
+        with self.database.connect() as connection:
+            candidates = connection.scalar(
+                text("SELECT count(*) FROM api.candidates WHERE run_id = :run_id"), {"run_id": run_id}
+            )
+            unknown = connection.scalar(
+                text("""
+                    SELECT coalesce(sum(l.n_unknown), 0)
+                    FROM vasco.run_ledger AS l
+                    JOIN vasco.run_stage AS s USING (run_id, stage)
+                    WHERE l.run_id = :run_id AND NOT stage.goes_on('unknown', s.tolerates)
+                """),
+                {"run_id": run_id},
+            )
+        return RunReport(
+            run=name, images=images, joined=joined, judged=judged, written=judge.written, unknown=int(unknown or 0),
+            candidates=int(candidates or 0), seconds=seconds, warnings=tuple(self.warnings),
+        )  # fmt: skip
