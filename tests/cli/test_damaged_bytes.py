@@ -54,8 +54,8 @@ def ingest_or_refuse(ready: tuple[Vascodb, bytes, Path, dict], content: bytes) -
     assert int(detections) == report["detections"] > 0
     assert int(matches) == len(report["catalogs"]) * report["detections"]
     vascodb.sql("""
-        TRUNCATE ref.moving_object, ref.moving_look, vasco.clip_window, vasco.run_ledger, vasco.verdict, vasco.run_stage,
-            vasco.run_image, vasco.run, vasco.match, vasco.detection, vasco.extraction, plate.image,
+        TRUNCATE ref.moving_object, ref.moving_look, vasco.clip_window, vasco.run_ledger, vasco.verdict,
+            vasco.run_stage, vasco.run_image, vasco.run, vasco.match, vasco.detection, vasco.extraction, plate.image,
             plate.exposure_time, plate.tile, plate.solution, plate.plate
     """)
 
