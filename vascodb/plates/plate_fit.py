@@ -59,7 +59,12 @@ class ImageFit:
 
 
 def fit_image(
-    connection: Connection, extraction_id: int, kind: FitKind = "plate_fit", parameters: Mapping[str, Any] | None = None
+    connection: Connection,
+    extraction_id: int,
+    kind: FitKind = "plate_fit",
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    apply: bool = True,
 ) -> ImageFit:
     """Fit what is left between an image's own astrometric solution and stars of known position, and store it.
 
@@ -77,6 +82,8 @@ def fit_image(
         Ours, or the seeds'.
     parameters : mapping, optional
         Of `PlateFitParameters` or `WcsfixParameters`, where they are not to be the default.
+    apply : bool, optional
+        Without it a ``plate_fit`` is recorded, and best positions are the raw ones.
 
     Raises
     ------
@@ -98,7 +105,7 @@ def fit_image(
     if isinstance(settings, PlateFitParameters):
         found = fit_tangent_plane(ties_within(settings.radius_arcsec), frame, settings)
         found, best = _applied(found, positions, settings.shift_max_arcsec)
-        moved = positions.move(connection, extraction_id, *best)
+        moved = positions.move(connection, extraction_id, *(best if apply else positions.raw))
     else:
         found, _ = _applied(fit_wcsfix(ties_within, frame, settings), positions, np.inf)
         moved = 0
@@ -139,6 +146,11 @@ class _Positions:
         ra_raw, dec_raw, ra, dec = (np.array(column, dtype=np.float64) for column in columns[1:5])
         return cls(number, ra_raw, dec_raw, ra, dec, hpx29)
 
+    @property
+    def raw(self) -> tuple[Array, Array]:
+        """Raw positions, degrees."""
+        return self.ra_raw, self.dec_raw
+
     def move(self, connection: Connection, extraction_id: int, ra: Array, dec: Array) -> int:
         """Make these the best positions; returns how many were others before."""
         hpx29 = cells(ra, dec)
@@ -171,7 +183,7 @@ def _applied(
     found: ResidualFit, positions: _Positions, shift_max_arcsec: float
 ) -> tuple[ResidualFit, tuple[Array, Array]]:
     """The fit with its largest correction, refused where that is too large, and the positions that follow."""
-    raw = positions.ra_raw, positions.dec_raw
+    raw = positions.raw
     if found.solution is None:
         return found, raw
     corrected = found.solution.correct(*raw)

@@ -61,7 +61,7 @@ class PlateFitParameters(BaseModel):
     iterations_max: int = Field(default=20, ge=1)
     n_min: int = Field(default=10, ge=3)
     sigma_max_arcsec: float = Field(default=0.8, gt=0)
-    coverage_min: float = Field(default=0.75, ge=0, le=1)
+    coverage_min: float = Field(default=0.6, ge=0, le=1)
     worst_max_arcsec: float = Field(default=1.5, gt=0)
     shift_max_arcsec: float = Field(default=5.0, gt=0)
 
