@@ -156,19 +156,32 @@ def read_ties(
     return Ties(radius_arcsec, *columns)
 
 
-def best_catalog(connection: Connection, extraction_id: int, family: str, radius_arcsec: float) -> str | None:
+def best_catalog(
+    connection: Connection,
+    extraction_id: int,
+    family: str,
+    radius_arcsec: float,
+    max_flags: int | None,
+    min_snr: float | None,
+) -> str | None:
     """The catalogue of a family that has stars for most detections of an extraction; None where none has any."""
     catalog: str | None = connection.scalar(
         text("""
             SELECT c.catalog
             FROM ref.catalog AS c
             CROSS JOIN LATERAL (
-                SELECT count(t.source_id) AS n FROM stage.tie_points(:id, c.catalog, :radius) AS t
+                SELECT count(t.source_id) AS n FROM stage.tie_points(:id, c.catalog, :radius, :max_flags, :min_snr) AS t
             ) AS found
             WHERE c.family = :family AND found.n > 0
             ORDER BY found.n DESC, c.catalog
             LIMIT 1
         """),
-        {"id": extraction_id, "family": family, "radius": radius_arcsec},
+        {
+            "id": extraction_id,
+            "family": family,
+            "radius": radius_arcsec,
+            "max_flags": max_flags,
+            "min_snr": min_snr,
+        },
     )
     return catalog
