@@ -48,6 +48,13 @@ def plates(module_database, shared_data, tmp_path_factory):
     load_reference(
         module_database, catalogs()["gaia_edr3"], shared_data / GAIA_FILE, Cone.parse("132.8242,11.8010,0.50deg")
     )
+    load_reference(
+        module_database,
+        catalogs()["gaia_edr3"],
+        shared_data / "gaia/astropy_tutorial_HD_219829_query_results.ecsv",
+        # Wider than the file really is; here only its stars count, not where it has none.
+        Cone.parse("349.7147,5.4106,0.04deg"),
+    )
     load(module_database, shared_data / M67, tmp_path_factory.mktemp("m67"), 1)
     load(module_database, shared_data / FEW_STARS, tmp_path_factory.mktemp("few"), 2)
     return module_database
@@ -147,13 +154,18 @@ def test_the_fit_of_m67_as_the_seeds_make_it(m67) -> None:
 
 
 def test_ties_of_m67_are_those_of_a_tree(m67) -> None:
-    """Pairs of unit vectors, both nearest to each other, at the stars' positions of 1951.911 less their motions."""
+    """A detection is tied where any star, as it stood when the plate was exposed, is within the radius."""
     rows = m67.execute(text("SELECT * FROM stage.tie_points(1, 'gaia_edr3', 5.0, NULL, NULL)")).mappings().all()
     stars = np.array(
         m67.execute(
             text("""
                 SELECT p.ra_deg, p.dec_deg FROM ref.gaia_edr3 AS r
-                CROSS JOIN LATERAL sky.propagate(r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, 1951.9107 - r.epoch_jyear) AS p
+                CROSS JOIN plate.image AS i
+                JOIN vasco.extraction AS e ON e.image_id = i.image_id AND e.extraction_id = 1
+                CROSS JOIN LATERAL sky.propagate(
+                    r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, i.epoch_jyear - r.epoch_jyear
+                ) AS p
+                WHERE r.dec > 8
             """)
         ).all()
     )
@@ -172,5 +184,6 @@ def vectors(sky: np.ndarray) -> np.ndarray:
 def test_a_cutout_with_few_stars_is_refused(m67) -> None:
     done = fit_image(m67, 2)
     assert not done.fit.accepted
-    assert done.fit.reason == "0 ties to stars of known position, 10 needed"
+    assert done.fit.reason == "2 ties to stars of known position, 10 needed"
     assert done.moved == 0
+    assert fit_image(m67, 2, "wcsfix").fit.reason == "too few tie points: 2 within 15 arcsec, 10 needed"

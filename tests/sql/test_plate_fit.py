@@ -203,6 +203,13 @@ def test_a_wcsfix_is_recorded_and_moves_nothing(toy) -> None:
     assert (positions(toy, e)[:2] == positions(toy, e)[2:]).all()
 
 
+def test_a_wcsfix_looks_farther_for_stars_where_it_found_none(toy) -> None:
+    place = frame()
+    e = exposed(toy, place, scene(place, 40, distortion=lambda x, y: (9.0 + 0 * x, 0 * y)))
+    found = fit_image(toy.connection, e, "wcsfix").fit
+    assert (found.accepted, found.radius_arcsec, found.n_ties, found.solution.degree) == (True, 15.0, 40, 1)
+
+
 def test_of_a_family_the_catalogue_with_more_ties_is_taken(toy) -> None:
     place = frame()
     ties = sky_of(place)

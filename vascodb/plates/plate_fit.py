@@ -94,13 +94,12 @@ def fit_image(
     advisory_lock(connection, f"extraction {extraction_id}")
     frame = read_frame(connection, extraction_id)
     positions = _Positions.read(connection, extraction_id)
-    limits = (settings.max_flags, settings.min_snr) if isinstance(settings, PlateFitParameters) else (None, None)
-    catalog = best_catalog(connection, extraction_id, settings.family, settings.radius_arcsec, *limits)
+    catalog = best_catalog(connection, extraction_id, settings.family, settings.widest_arcsec, *settings.eligible)
 
     def ties_within(radius_arcsec: float) -> Ties:
         if catalog is None:
             return Ties(radius_arcsec, *np.empty((6, 0)))
-        return read_ties(connection, extraction_id, catalog, radius_arcsec, *limits)
+        return read_ties(connection, extraction_id, catalog, radius_arcsec, *settings.eligible)
 
     if isinstance(settings, PlateFitParameters):
         found = fit_tangent_plane(ties_within(settings.radius_arcsec), frame, settings)

@@ -65,6 +65,16 @@ class PlateFitParameters(BaseModel):
     worst_max_arcsec: float = Field(default=1.5, gt=0)
     shift_max_arcsec: float = Field(default=5.0, gt=0)
 
+    @property
+    def widest_arcsec(self) -> float:
+        """The largest radius in which stars may be looked for."""
+        return self.radius_arcsec
+
+    @property
+    def eligible(self) -> tuple[int | None, float | None]:
+        """Largest flags and lowest SNR_WIN of a tie."""
+        return self.max_flags, self.min_snr
+
     def degree(self, n_ties: int) -> int | None:
         """Degree of the polynomial for a number of ties; None where they are too few for any."""
         if n_ties < max(self.n_min, self.ties_per_term):

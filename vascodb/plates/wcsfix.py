@@ -45,6 +45,16 @@ class WcsfixParameters(BaseModel):
     fallback_degree: int = Field(default=1, ge=0, le=5)
     fallback_n_min: int = Field(default=10, ge=1)
 
+    @property
+    def widest_arcsec(self) -> float:
+        """The largest radius in which stars may be looked for."""
+        return max(self.radius_arcsec, self.fallback_radius_arcsec)
+
+    @property
+    def eligible(self) -> tuple[int | None, float | None]:
+        """Largest flags and lowest SNR_WIN of a tie: any."""
+        return None, None
+
 
 _ITERATIONS_MAX = 3
 _CLIP_SIGMAS = 3.0
