@@ -27,6 +27,7 @@ CREATE TABLE vasco.plate_fit (
     worst_cell_arcsec double precision CHECK (worst_cell_arcsec >= 0),
     coverage double precision CHECK (coverage BETWEEN 0 AND 1),
     largest_shift_arcsec double precision CHECK (largest_shift_arcsec >= 0),
+    extrapolation_arcsec double precision CHECK (extrapolation_arcsec >= 0),
     parameters jsonb NOT NULL,
     PRIMARY KEY (extraction_id, kind),
     -- An accepted fit has all of its numbers; none of them is NaN, which PostgreSQL takes for the largest number.
@@ -36,9 +37,11 @@ CREATE TABLE vasco.plate_fit (
             n_kept > 0
             AND num_nulls(
                 catalog, degree, coef_x, coef_y, offset_ra_arcsec, offset_dec_arcsec, sigma_before_arcsec, sigma_arcsec,
-                clip_arcsec, largest_residual_arcsec, worst_cell_arcsec, coverage, largest_shift_arcsec
+                clip_arcsec, largest_residual_arcsec, worst_cell_arcsec, coverage, largest_shift_arcsec, extrapolation_arcsec
             ) = 0
-            AND greatest(sigma_arcsec, largest_residual_arcsec, worst_cell_arcsec, largest_shift_arcsec) < 'Infinity'
+            AND greatest(
+                sigma_arcsec, largest_residual_arcsec, worst_cell_arcsec, largest_shift_arcsec, extrapolation_arcsec
+            ) < 'Infinity'
         )
     ),
     CHECK (cardinality(coef_x) = (degree + 1) * (degree + 2) / 2),
@@ -78,4 +81,6 @@ COMMENT ON COLUMN vasco.plate_fit.worst_cell_arcsec IS
     'Largest median residual of a cell of the image''s grid; a detection without a star counts with the radius [arcsec] {stat.fit.residual;stat.max}';
 COMMENT ON COLUMN vasco.plate_fit.coverage IS 'Share of the cells of the image''s grid that hold ties that were kept [-] {stat.value;arith.ratio}';
 COMMENT ON COLUMN vasco.plate_fit.largest_shift_arcsec IS 'Largest correction of any detection of the image [arcsec] {pos.angDistance;stat.max}';
+COMMENT ON COLUMN vasco.plate_fit.extrapolation_arcsec IS
+    'How far corrections of detections, in either coordinate, leave the range of those of ties that were kept [arcsec] {pos.angDistance;stat.max}';
 COMMENT ON COLUMN vasco.plate_fit.parameters IS 'How ties were chosen, and the limits of acceptance [-] {meta.record}';

@@ -1,3 +1,2 @@
--- Takes out again what 0003_plate_fit.sql made. Positions go back to those of the images' own solutions only
--- when the images are ingested again.
+-- Takes out again what 0003_plate_fit.sql made. Best positions stay where accepted fits moved them.
 DROP TABLE vasco.plate_fit;

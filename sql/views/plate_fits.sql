@@ -3,8 +3,8 @@
 CREATE OR REPLACE VIEW api.plate_fits AS
 SELECT
     im.tile_id, im.plate_id, f.kind, f.accepted, f.reason, f.worst_cell_arcsec, f.sigma_arcsec, f.sigma_before_arcsec,
-    f.offset_ra_arcsec, f.offset_dec_arcsec, f.largest_residual_arcsec, f.largest_shift_arcsec, f.coverage, f.degree,
-    f.n_eligible, f.n_ties, f.n_kept, f.iterations, f.clip_arcsec, f.radius_arcsec, f.catalog, f.epoch_jyear,
+    f.offset_ra_arcsec, f.offset_dec_arcsec, f.largest_residual_arcsec, f.largest_shift_arcsec,
+    f.extrapolation_arcsec, f.coverage, f.degree, f.n_eligible, f.n_ties, f.n_kept, f.iterations, f.clip_arcsec, f.radius_arcsec, f.catalog, f.epoch_jyear,
     im.wcs_kind, f.extraction_id
 FROM vasco.plate_fit AS f
 JOIN vasco.extraction AS e USING (extraction_id)
@@ -23,6 +23,7 @@ COMMENT ON COLUMN api.plate_fits.offset_ra_arcsec IS 'Median of star minus raw p
 COMMENT ON COLUMN api.plate_fits.offset_dec_arcsec IS 'Median of star minus raw position, northward [arcsec] {pos.eq.dec;arith.diff;stat.median}';
 COMMENT ON COLUMN api.plate_fits.largest_residual_arcsec IS 'Largest residual of a tie that was kept [arcsec] {stat.fit.residual;stat.max}';
 COMMENT ON COLUMN api.plate_fits.largest_shift_arcsec IS 'Largest correction of any detection [arcsec] {pos.angDistance;stat.max}';
+COMMENT ON COLUMN api.plate_fits.extrapolation_arcsec IS 'How far corrections of detections leave the range of those of ties [arcsec] {pos.angDistance;stat.max}';
 COMMENT ON COLUMN api.plate_fits.coverage IS 'Share of the cells of the image''s grid that hold ties [-] {stat.value;arith.ratio}';
 COMMENT ON COLUMN api.plate_fits.degree IS 'Degree of the polynomial [-] {stat.fit.param}';
 COMMENT ON COLUMN api.plate_fits.n_eligible IS 'Detections that could be ties [-] {meta.number}';

@@ -86,6 +86,7 @@ def test_m67_has_an_offset_and_a_distortion_that_are_taken_out(m67) -> None:
     assert found.sigma_arcsec == pytest.approx(0.0894, abs=0.001)
     assert found.worst_cell_arcsec == pytest.approx(0.139, abs=0.005)
     assert found.largest_shift_arcsec == pytest.approx(0.448, abs=0.005)
+    assert found.extrapolation_arcsec < 0.05
 
 
 def test_moved_or_not_the_same_24_of_m67_are_clear(m67, shared_data) -> None:

@@ -139,6 +139,8 @@ def test_an_accepted_fit_moves_the_best_positions_and_leaves_the_raw_ones(toy, r
     assert (stored["n_kept"], stored["sigma_arcsec"]) == (done.fit.n_kept, done.fit.sigma_arcsec)
     assert (stored["catalog"], stored["epoch_jyear"], stored["reason"]) == (GAIA, 1952.0, None)
     assert stored["coef_x"] == list(done.fit.solution.coef_x)
+    # Of detections that are ties themselves none goes beyond, but for those that were clipped.
+    assert stored["extrapolation_arcsec"] < 0.1
     moves = separation_arcsec(best_ra, best_dec, ra_raw, dec_raw)
     assert stored["largest_shift_arcsec"] == pytest.approx(moves.max(), abs=1e-6)
 
@@ -191,6 +193,11 @@ def test_a_correction_that_runs_away_where_there_are_no_ties_is_refused(toy) -> 
     assert not done.fit.accepted
     assert done.fit.reason.startswith("a correction of ")
     assert done.moved == 0
+    beyond = fit_image(toy.connection, e, parameters={"shift_max_arcsec": 1000})
+    assert beyond.fit.reason.startswith("corrections go ")
+    assert beyond.fit.extrapolation_arcsec == pytest.approx(beyond.fit.largest_shift_arcsec, abs=2.0)
+    assert beyond.moved == 0
+    assert fit_image(toy.connection, e, parameters={"shift_max_arcsec": 1000, "extrapolation_max_arcsec": 1000}).moved
 
 
 def test_a_wcsfix_is_recorded_and_moves_nothing(toy) -> None:
@@ -358,7 +365,8 @@ def test_the_view_lists_the_worst_image_first(toy) -> None:
     "change",
     [
         "sigma_arcsec = NULL", "catalog = NULL", "coverage = NULL", "n_kept = 0", "coef_x = NULL", "degree = 2",
-        "worst_cell_arcsec = 'NaN'", "sigma_arcsec = 'Infinity'", "largest_shift_arcsec = 'NaN'", "coverage = 1.1",
+        "worst_cell_arcsec = 'NaN'", "sigma_arcsec = 'Infinity'", "largest_shift_arcsec = 'NaN'",
+        "extrapolation_arcsec = NULL", "coverage = 1.1",
         "coverage = 'NaN'", "coef_y[2] = 'NaN'", "coef_y[2] = NULL", "accepted = false", "n_ties = n_kept - 1",
         "kind = 'other'",
     ],

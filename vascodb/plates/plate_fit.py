@@ -27,7 +27,7 @@ _COLUMNS = (
     "accepted", "reason", "catalog", "epoch_jyear", "radius_arcsec", "n_eligible", "n_ties", "n_kept", "iterations",
     "degree", "tangent_ra", "tangent_dec", "unit_deg", "coef_x", "coef_y", "offset_ra_arcsec", "offset_dec_arcsec",
     "sigma_before_arcsec", "sigma_arcsec", "clip_arcsec", "largest_residual_arcsec", "worst_cell_arcsec", "coverage",
-    "largest_shift_arcsec", "parameters",
+    "largest_shift_arcsec", "extrapolation_arcsec", "parameters",
 )  # fmt: skip
 
 
@@ -103,10 +103,10 @@ def fit_image(
 
     if isinstance(settings, PlateFitParameters):
         found = fit_tangent_plane(ties_within(settings.radius_arcsec), frame, settings)
-        found, best = _applied(found, positions, settings.shift_max_arcsec)
+        found, best = _applied(found, positions, settings.shift_max_arcsec, settings.extrapolation_max_arcsec)
         moved = positions.move(connection, extraction_id, *(best if apply else positions.raw))
     else:
-        found, _ = _applied(fit_wcsfix(ties_within, frame, settings), positions, np.inf)
+        found, _ = _applied(fit_wcsfix(ties_within, frame, settings), positions, np.inf, np.inf)
         moved = 0
     stored = _store(connection, {"extraction_id": extraction_id, "kind": kind}, _row(found, catalog, frame, settings))
     return ImageFit(found, catalog, stored, moved)
@@ -179,17 +179,24 @@ class _Positions:
 
 
 def _applied(
-    found: ResidualFit, positions: _Positions, shift_max_arcsec: float
+    found: ResidualFit, positions: _Positions, shift_max_arcsec: float, extrapolation_max_arcsec: float
 ) -> tuple[ResidualFit, tuple[Array, Array]]:
-    """The fit with its largest correction, refused where that is too large, and the positions that follow."""
+    """The fit with its largest correction, refused where that is too large or runs away, and what positions follow."""
     raw = positions.raw
     if found.solution is None:
         return found, raw
     corrected = found.solution.correct(*raw)
     largest = rounded(np.max(3600.0 * np.degrees(angular_separation(*map(np.radians, (*raw, *corrected))))))
-    found = replace(found, largest_shift_arcsec=largest)
+    assert found.tie_shifts_arcsec is not None
+    least, most = np.array(found.tie_shifts_arcsec).T[..., np.newaxis]
+    shift = found.solution.shift_arcsec(*raw)
+    beyond = rounded(np.max(np.maximum(least - shift, shift - most).clip(min=0)))
+    found = replace(found, largest_shift_arcsec=largest, extrapolation_arcsec=beyond)
     if found.accepted and not largest <= shift_max_arcsec:
         found = refused(found, f"a correction of {largest:.2f} arcsec, up to {shift_max_arcsec:g} allowed")
+    if found.accepted and not beyond <= extrapolation_max_arcsec:
+        reason = f"corrections go {beyond:.2f} arcsec beyond those of ties, up to {extrapolation_max_arcsec:g} allowed"
+        found = refused(found, reason)
     return found, corrected if found.accepted else raw
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from vascodb.plates.polynomial import ROBUST_SIGMA, evaluate
 from vascodb.plates.tangent import plane_to_sky, sky_to_plane
 
-__all__ = ["FitKind", "ResidualFit", "Solution", "TieOffsets", "rounded", "tie_offsets"]
+__all__ = ["FitKind", "ResidualFit", "Solution", "TieOffsets", "rounded", "tie_offsets", "tie_shifts", "wrap180"]
 
 Array = NDArray[np.float64]
 FitKind = Literal["plate_fit", "wcsfix"]
@@ -63,6 +63,14 @@ class Solution:
         ra = np.mod(np.round(ra_deg + dx, 10), 360.0)
         return np.where(ra >= 360.0, 0.0, ra), np.round(dec_deg + dy, 10)
 
+    def shift_arcsec(self, ra_deg: Array, dec_deg: Array) -> Array:
+        """Corrections of positions, eastward and northward, in arcsec, shape (2, n)."""
+        if self.kind == "plate_fit":
+            xi, eta = sky_to_plane(ra_deg, dec_deg, self.ra0_deg, self.dec0_deg)
+            return np.stack(self._correction(xi / 3600.0, eta / 3600.0))
+        dx, dy = self._correction(wrap180(ra_deg - self.ra0_deg), dec_deg - self.dec0_deg)
+        return 3600.0 * np.stack((dx * np.cos(np.radians(dec_deg)), dy))
+
     def _correction(self, x_deg: Array, y_deg: Array) -> tuple[Array, Array]:
         x, y = x_deg / self.unit_deg, y_deg / self.unit_deg
         return evaluate(self.coef_x, x, y), evaluate(self.coef_y, x, y)
@@ -94,8 +102,12 @@ class ResidualFit:
         Scatter of raw positions about that.
     largest_residual_arcsec, worst_cell_arcsec, coverage : float or None
         Of the ties that were kept, of the worst cell of the image, and the share of cells with ties.
+    tie_shifts_arcsec : tuple of 2 tuples of 2 float or None
+        Least and largest correction of the ties that were kept, eastward and northward.
     largest_shift_arcsec : float or None
         Largest correction of any detection.
+    extrapolation_arcsec : float or None
+        How far corrections of detections leave the range of those of the ties, in either coordinate.
     """
 
     solution: Solution | None
@@ -113,7 +125,9 @@ class ResidualFit:
     largest_residual_arcsec: float | None = None
     worst_cell_arcsec: float | None = None
     coverage: float | None = None
+    tie_shifts_arcsec: tuple[tuple[float, float], tuple[float, float]] | None = None
     largest_shift_arcsec: float | None = None
+    extrapolation_arcsec: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,12 @@ def tie_offsets(east_arcsec: Array, north_arcsec: Array) -> TieOffsets | None:
     median = float(np.median(east_arcsec)), float(np.median(north_arcsec))
     about = np.concatenate((east_arcsec - median[0], north_arcsec - median[1]))
     return TieOffsets((rounded(median[0]), rounded(median[1])), rounded(ROBUST_SIGMA * np.median(np.abs(about))))
+
+
+def tie_shifts(solution: Solution, ra_deg: Array, dec_deg: Array) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Least and largest correction of some positions, eastward and northward, in arcsec."""
+    east, north = solution.shift_arcsec(ra_deg, dec_deg)
+    return (float(east.min()), float(east.max())), (float(north.min()), float(north.max()))
 
 
 def rounded(arcsec: float) -> float:

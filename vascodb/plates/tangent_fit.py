@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from vascodb.plates.polynomial import ROBUST_SIGMA, evaluate, fit, n_terms
-from vascodb.plates.residuals import ResidualFit, Solution, rounded, tie_offsets
+from vascodb.plates.residuals import ResidualFit, Solution, rounded, tie_offsets, tie_shifts
 from vascodb.plates.tangent import sky_to_plane
 from vascodb.plates.ties import Frame, Ties
 
@@ -47,6 +47,8 @@ class PlateFitParameters(BaseModel):
         Largest median residual in any cell.
     shift_max_arcsec : float
         Largest correction of any detection.
+    extrapolation_max_arcsec : float
+        How far corrections of detections may leave the range of those of the ties.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +66,7 @@ class PlateFitParameters(BaseModel):
     coverage_min: float = Field(default=0.6, ge=0, le=1)
     worst_max_arcsec: float = Field(default=1.5, gt=0)
     shift_max_arcsec: float = Field(default=5.0, gt=0)
+    extrapolation_max_arcsec: float = Field(default=1.0, gt=0)
 
     @property
     def widest_arcsec(self) -> float:
@@ -101,7 +104,7 @@ def fit_tangent_plane(ties: Ties, frame: Frame, parameters: PlateFitParameters) 
     Returns
     -------
     `ResidualFit`
-        Accepted, except for ``largest_shift_arcsec``, which only the whole image can tell.
+        Judged by all limits but those of the corrections, which only the whole image can tell.
     """
     tied = ties.select(ties.tied)
     n_ties = len(tied.x)
@@ -119,8 +122,9 @@ def fit_tangent_plane(ties: Ties, frame: Frame, parameters: PlateFitParameters) 
     length[ties.tied] = np.hypot(*residual)
     offsets = tie_offsets(plane.east, plane.north)
     assert offsets is not None
+    solution = Solution("plate_fit", degree, frame.ra, frame.dec, frame.radius_deg, *clipped.coefficients)
     found = ResidualFit(
-        solution=Solution("plate_fit", degree, frame.ra, frame.dec, frame.radius_deg, *clipped.coefficients),
+        solution=solution,
         accepted=True,
         reason=None,
         radius_arcsec=ties.radius_arcsec,
@@ -135,6 +139,7 @@ def fit_tangent_plane(ties: Ties, frame: Frame, parameters: PlateFitParameters) 
         largest_residual_arcsec=rounded(np.hypot(*residual)[clipped.kept].max()),
         worst_cell_arcsec=rounded(ties.worst_cell(frame, length)),
         coverage=tied.coverage(frame, clipped.kept),
+        tie_shifts_arcsec=tie_shifts(solution, tied.ra_raw[clipped.kept], tied.dec_raw[clipped.kept]),
     )
     return _judged(found, parameters)
 

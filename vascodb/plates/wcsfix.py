@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from vascodb.plates.polynomial import ROBUST_SIGMA, evaluate, fit
-from vascodb.plates.residuals import ResidualFit, Solution, rounded, tie_offsets, wrap180
+from vascodb.plates.residuals import ResidualFit, Solution, rounded, tie_offsets, tie_shifts, wrap180
 from vascodb.plates.ties import Frame, Ties
 
 __all__ = ["WcsfixParameters", "fit_wcsfix"]
@@ -104,8 +104,9 @@ def fit_wcsfix(ties_within: Callable[[float], Ties], frame: Frame, parameters: W
     length[ties.tied] = on_sky
     offsets = tie_offsets(3600.0 * plain.ra * cos_dec, 3600.0 * plain.dec)
     assert offsets is not None
+    solution = Solution("wcsfix", degree, frame.tile_ra, frame.tile_dec, 1.0, *clipped.coefficients)
     return ResidualFit(
-        solution=Solution("wcsfix", degree, frame.tile_ra, frame.tile_dec, 1.0, *clipped.coefficients),
+        solution=solution,
         accepted=True,
         reason=None,
         radius_arcsec=ties.radius_arcsec,
@@ -120,6 +121,7 @@ def fit_wcsfix(ties_within: Callable[[float], Ties], frame: Frame, parameters: W
         largest_residual_arcsec=rounded(on_sky[clipped.kept].max()),
         worst_cell_arcsec=rounded(ties.worst_cell(frame, length)),
         coverage=tied.coverage(frame, clipped.kept),
+        tie_shifts_arcsec=tie_shifts(solution, tied.ra_raw[clipped.kept], tied.dec_raw[clipped.kept]),
     )
 
 
