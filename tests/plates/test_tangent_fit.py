@@ -133,6 +133,11 @@ def test_ties_on_one_point_determine_nothing() -> None:
     assert found.reason == "600 ties do not determine a polynomial of degree 3"
 
 
+def test_ties_that_the_plane_does_not_show_determine_nothing() -> None:
+    found = fit_tangent_plane(scene(frame(150.0, 20.0)), frame(330.0, -20.0), DEFAULT)
+    assert (found.accepted, found.solution) == (False, None)
+
+
 @pytest.mark.parametrize("n", [12, 40, 80, 600])
 def test_a_wrong_field_is_refused_by_its_scatter(n: int) -> None:
     image = frame()

@@ -28,21 +28,21 @@ def only(ties: Ties):
 def test_towards_the_pole_it_loses_ties_that_the_tangent_plane_keeps(dec: float, lost_percent: float) -> None:
     """Errors of 0.6 arcsec in each coordinate, seen through 1 / cos(dec) and cut at no more than 10 arcsec."""
     image = frame(150.0, dec)
-    ties = scene(image, n=4000, noise_arcsec=0.6, distortion=none)
-    lost = 100 * (1 - fit_wcsfix(only(ties), image, SEED).n_kept / 4000)
+    ties = scene(image, n=2000, noise_arcsec=0.6, distortion=none)
+    lost = 100 * (1 - fit_wcsfix(only(ties), image, SEED).n_kept / 2000)
     assert lost == pytest.approx(lost_percent, abs=2.5)
     ours = fit_tangent_plane(ties, image, PlateFitParameters(clip_sigmas=2.5))
     assert ours.accepted
-    assert ours.n_kept / 4000 == pytest.approx(0.955, abs=0.01)
+    assert ours.n_kept / 2000 == pytest.approx(0.955, abs=0.01)
     assert ours.sigma_arcsec == pytest.approx(0.6, rel=0.05)
 
 
 def test_the_scale_of_its_residuals_grows_towards_the_pole() -> None:
     image = frame(150.0, 84.8)
-    ties = scene(image, n=4000, noise_arcsec=0.6, distortion=none)
-    assert fit_wcsfix(only(ties), image, SEED).sigma_arcsec == pytest.approx(2.9, rel=0.05)
+    ties = scene(image, n=2000, noise_arcsec=0.6, distortion=none)
+    assert fit_wcsfix(only(ties), image, SEED).sigma_arcsec == pytest.approx(3.0, rel=0.1)
     equator = frame(150.0, 0.0)
-    found = fit_wcsfix(only(scene(equator, n=4000, noise_arcsec=0.6, distortion=none)), equator, SEED)
+    found = fit_wcsfix(only(scene(equator, n=2000, noise_arcsec=0.6, distortion=none)), equator, SEED)
     assert found.sigma_arcsec == pytest.approx(0.37, rel=0.05)
 
 

@@ -58,8 +58,10 @@ def fit(x: Array, y: Array, values: Array, degree: int) -> Array | None:
         In the order of `evaluate`; None where the points do not determine them.
     """
     terms = n_terms(degree)
+    if not np.isfinite([x, y, values]).all():
+        return None
     coefficients, _, rank, _ = np.linalg.lstsq(np.stack(_terms(x, y, terms), axis=1), values, rcond=None)
-    if rank < terms or not np.isfinite(coefficients).all():
+    if rank < terms:
         return None
     return np.asarray(coefficients, dtype=np.float64)
 

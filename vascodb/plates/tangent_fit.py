@@ -211,14 +211,14 @@ def _judged(found: ResidualFit, limits: PlateFitParameters) -> ResidualFit:
     assert found.sigma_arcsec is not None
     assert found.coverage is not None
     reasons = []
-    if found.worst_cell_arcsec > limits.worst_max_arcsec:
+    if not found.worst_cell_arcsec <= limits.worst_max_arcsec:
         reasons.append(
             f"residual of {found.worst_cell_arcsec:.2f} arcsec in the worst part of the image, "
             f"up to {limits.worst_max_arcsec:g} allowed"
         )
-    if found.sigma_arcsec > limits.sigma_max_arcsec:
+    if not found.sigma_arcsec <= limits.sigma_max_arcsec:
         reasons.append(f"residuals of {found.sigma_arcsec:.2f} arcsec, up to {limits.sigma_max_arcsec:g} allowed")
-    if found.coverage < limits.coverage_min:
+    if not found.coverage >= limits.coverage_min:
         reasons.append(f"ties in {found.coverage:.2f} of the image, {limits.coverage_min:g} needed")
     if found.n_kept < limits.n_min:
         reasons.append(f"{found.n_kept} ties left after clipping, {limits.n_min} needed")
