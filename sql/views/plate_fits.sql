@@ -36,3 +36,36 @@ COMMENT ON COLUMN api.plate_fits.catalog IS 'Catalogue of the stars [-] {meta.id
 COMMENT ON COLUMN api.plate_fits.epoch_jyear IS 'Epoch to which the stars were moved [yr] {time.epoch}';
 COMMENT ON COLUMN api.plate_fits.wcs_kind IS 'The image''s own astrometric solution: dss or tan [-] {meta.code}';
 COMMENT ON COLUMN api.plate_fits.extraction_id IS 'Extraction [-] {meta.id}';
+
+-- Positions as the seeds published them, to ten decimals: right ascension and declination each corrected by a
+-- polynomial in their plain differences from the tile's centre.
+CREATE OR REPLACE FUNCTION api.wcsfix_positions(which_extraction_id bigint)
+RETURNS TABLE (number integer, ra_corr double precision, dec_corr double precision)
+LANGUAGE sql STABLE
+AS $$
+    SELECT
+        d.number,
+        mod(round((d.ra_raw + s.ra)::numeric, 10) + 360, 360)::double precision,
+        round((d.dec_raw + s.dec)::numeric, 10)::double precision
+    FROM vasco.plate_fit AS f
+    CROSS JOIN LATERAL (
+        SELECT a.* FROM vasco.detection AS a WHERE a.extraction_id = f.extraction_id OFFSET 0
+    ) AS d
+    CROSS JOIN LATERAL (
+        SELECT
+            d.ra_raw - f.tangent_ra - 360 * floor((d.ra_raw - f.tangent_ra + 180) / 360) AS x,
+            d.dec_raw - f.tangent_dec AS y
+    ) AS p
+    CROSS JOIN LATERAL (
+        SELECT sum(f.coef_x[t.place] * p.x ^ t.i * p.y ^ t.j) AS ra, sum(f.coef_y[t.place] * p.x ^ t.i * p.y ^ t.j) AS dec
+        FROM (
+            SELECT n.total - n.j AS i, n.j, n.total * (n.total + 1) / 2 + n.j + 1 AS place
+            FROM (
+                SELECT a.total, b.j FROM generate_series(0, f.degree) AS a (total), generate_series(0, a.total) AS b (j)
+            ) AS n
+        ) AS t
+    ) AS s
+    WHERE f.extraction_id = which_extraction_id AND f.kind = 'wcsfix' AND f.accepted
+$$;
+COMMENT ON FUNCTION api.wcsfix_positions IS
+    'RA_corr and Dec_corr of the detections of an extraction, in degrees, by the seeds'' fit; none where it has none';

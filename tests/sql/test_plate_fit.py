@@ -210,6 +210,21 @@ def test_a_wcsfix_is_recorded_and_moves_nothing(toy) -> None:
     assert (positions(toy, e)[:2] == positions(toy, e)[2:]).all()
 
 
+@pytest.mark.parametrize("ra", [150.0, 0.0])
+def test_the_positions_of_a_wcsfix_can_be_read_in_sql(toy, ra: float) -> None:
+    place = frame(ra, 40.0)
+    e = exposed(toy, place, sky_of(place))
+    read = f"SELECT ra_corr, dec_corr FROM api.wcsfix_positions({e}) ORDER BY number"
+    assert toy.execute(read).all() == []
+    found = fit_image(toy.connection, e, "wcsfix").fit
+    expected = np.array(found.solution.correct(*positions(toy, e)[2:])).T
+    values = np.array([tuple(row) for row in toy.execute(read)])
+    # A unit of the tenth decimal, where the eleventh is 5.
+    assert np.abs(values - expected).max() < 1.5e-10
+    assert (values == expected).mean() > 0.9
+    assert ((values[:, 0] >= 0) & (values[:, 0] < 360)).all()
+
+
 def test_a_wcsfix_looks_farther_for_stars_where_it_found_none(toy) -> None:
     place = frame()
     e = exposed(toy, place, scene(place, 40, distortion=lambda x, y: (9.0 + 0 * x, 0 * y)))
