@@ -149,7 +149,7 @@ def test_an_accepted_fit_moves_the_best_positions_and_leaves_the_raw_ones(toy, r
 def test_the_same_evidence_writes_nothing_a_second_time(toy, kind: Any) -> None:
     place = frame()
     e = exposed(toy, place, sky_of(place))
-    rows = "SELECT ctid, xmin, md5(t::text) FROM {} AS t ORDER BY 1"
+    rows = "SELECT ctid, xmin, xmax, md5(t::text) FROM {} AS t ORDER BY 1"
     first = fit_image(toy.connection, e, kind)
     before = [toy.execute(rows.format(table)).all() for table in ("vasco.plate_fit", "vasco.detection")]
     again = fit_image(toy.connection, e, kind)

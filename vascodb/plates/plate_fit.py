@@ -191,7 +191,8 @@ def _applied(
     least, most = np.array(found.tie_shifts_arcsec).T[..., np.newaxis]
     shift = found.solution.shift_arcsec(*raw)
     beyond = rounded(np.max(np.maximum(least - shift, shift - most).clip(min=0)))
-    found = replace(found, largest_shift_arcsec=largest, extrapolation_arcsec=beyond)
+    if np.isfinite([largest, beyond]).all():
+        found = replace(found, largest_shift_arcsec=largest, extrapolation_arcsec=beyond)
     if found.accepted and not largest <= shift_max_arcsec:
         found = refused(found, f"a correction of {largest:.2f} arcsec, up to {shift_max_arcsec:g} allowed")
     if found.accepted and not beyond <= extrapolation_max_arcsec:
@@ -218,22 +219,25 @@ def _row(
         "coef_y": solution and list(solution.coef_y),
         "offset_ra_arcsec": offset[0],
         "offset_dec_arcsec": offset[1],
-        "parameters": canonical_json(settings.model_dump(mode="json")),
+        "parameters": settings.model_dump(mode="json"),
     }
 
 
 def _store(connection: Connection, key: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Store the row of a fit unless it is there already; returns whether anything was written."""
+    """Store the row of a fit unless it is there already, not even locked then; returns whether anything was written."""
     names = ", ".join(_COLUMNS)
     written = connection.execute(
         text(f"""
-            INSERT INTO vasco.plate_fit AS f (extraction_id, kind, {names})
-            VALUES (:extraction_id, :kind, {", ".join(f":{name}" for name in _COLUMNS)})
+            INSERT INTO vasco.plate_fit (extraction_id, kind, {names})
+            SELECT n.extraction_id, n.kind, {names}
+            FROM jsonb_populate_record(NULL::vasco.plate_fit, CAST(:row AS jsonb)) AS n
+            EXCEPT
+            SELECT f.extraction_id, f.kind, {names}
+            FROM vasco.plate_fit AS f
+            WHERE f.extraction_id = :extraction_id AND f.kind = :kind
             ON CONFLICT (extraction_id, kind) DO UPDATE
             SET ({names}) = ROW ({", ".join(f"excluded.{name}" for name in _COLUMNS)})
-            WHERE ({", ".join(f"f.{name}" for name in _COLUMNS)})
-                IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _COLUMNS)})
         """),
-        {**key, **row},
+        {**key, "row": canonical_json({**key, **row})},
     )
     return written.rowcount > 0
