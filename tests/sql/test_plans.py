@@ -15,8 +15,20 @@ from sqlalchemy import text
 from toysky import ToySky, gates_of
 
 from vascodb.pipeline.runs import ensure_run
+from vascodb.plates.plate_fit import fit_image
+from vascodb.profiles import Profile, StageDefinition
 
 N_SOURCES, N_DETECTIONS, N_FAST = 10_000, 1_000, 20
+_ASTROMETRY = Profile(
+    name="toy", description="", extraction="seed", reference_stars=0,
+    stages=(
+        StageDefinition(
+            stage="plate_fit", step=1, parameters={
+                "kind": "plate_fit", "sigma_max_arcsec": 0.8, "worst_max_arcsec": 1.5, "n_min": 10, "coverage_min": 0.6,
+            },
+        ),
+    ),
+)  # fmt: skip
 
 
 class Notices:
@@ -155,6 +167,18 @@ def test_searches_use_the_index_of_the_sky_and_that_of_coverage(crowded: ToySky,
     assert_index_searches(found, "gap", "gap_lower")
     found = assert_work(crowded, f"SELECT * FROM stage.look({e}, 'gaia_dr3')", 100 * N_DETECTIONS)
     assert_index_searches(found, "gap", "gap_lower")
+
+
+def test_ties_are_looked_for_by_the_index_of_the_sky_at_each_detection(crowded: ToySky) -> None:
+    e = crowded.extraction_id
+    found = assert_work(crowded, f"SELECT * FROM stage.tie_points({e}, 'gaia_dr3', 5.0)", 60 * N_DETECTIONS)
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_fast")
+    fit_image(crowded.connection, e)
+    run_id = ensure_run(crowded.connection, _ASTROMETRY)
+    crowded.execute("INSERT INTO vasco.run_image VALUES (:run, :e)", run=run_id, e=e)
+    assert_work(crowded, f"SELECT stage.apply({run_id}, 'plate_fit', '{{{e}}}')", 100 * N_DETECTIONS)
+    assert_work(crowded, "SELECT * FROM api.plate_fits", 50)
 
 
 def test_trails_are_compared_with_the_detections_near_them(crowded: ToySky) -> None:

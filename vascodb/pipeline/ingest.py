@@ -23,6 +23,7 @@ from vascodb.pipeline.measuring import psf_measurers, psf_targets
 from vascodb.pipeline.report import IngestReport, read_report
 from vascodb.pipeline.runs import add_images, ensure_run
 from vascodb.pipeline.scratch import working_folder
+from vascodb.plates.plate_fit import tie_positions
 from vascodb.plates.images import PlateImage, read_image
 from vascodb.plates.register import record_image, record_refused_image, tile_of
 from vascodb.profiles import Profile
@@ -148,7 +149,13 @@ class _Ingest:
         return extraction_id
 
     def match(self, extraction_id: int) -> None:
-        """Match against the catalogues of the families that the profile asks for, and all others that hold anything."""
+        """Tie the positions to Gaia; match against the profile's required families, and all that know of this sky.
+
+        The ties are made at raw positions, before matching, so that what moves is matched once.
+        """
+        self.progress("fit positions")
+        with self._timed("match"):
+            tie_positions(self.connection, extraction_id)
         catalogs = self.connection.scalars(
             text("SELECT catalog FROM stage.catalogs_to_match(:extraction_id, :families)"),
             {"extraction_id": extraction_id, "families": self.profile.families},

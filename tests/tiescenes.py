@@ -1,0 +1,47 @@
+"""Images with stars of known position: stars at random places, and where an imperfect solution puts them."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vascodb.plates.tangent import plane_to_sky
+from vascodb.plates.ties import Frame, Ties
+
+__all__ = ["NAXIS", "bent", "frame", "scene"]
+
+Array = NDArray[np.float64]
+Distortion = Callable[[Array, Array], tuple[Array, Array]]
+NAXIS = 1000
+
+
+def bent(x: Array, y: Array) -> tuple[Array, Array]:
+    """Errors of a solution in arcsec, up to about 1.5 where the image ends (x and y between -1 and 1)."""
+    return 0.4 - 0.3 * x + 0.5 * x * y - 0.3 * y**3, -0.5 + 0.2 * y - 0.4 * x**2 + 0.3 * x**2 * y
+
+
+def frame(ra: float = 150.0, dec: float = 20.0, half_side_deg: float = 0.5) -> Frame:
+    """A square image, and a tile with the same centre."""
+    return Frame(ra, dec, half_side_deg * 2**0.5, NAXIS, NAXIS, 1952.0, ra, dec)
+
+
+def scene(
+    image: Frame,
+    n: int = 600,
+    noise_arcsec: float = 0.1,
+    distortion: Distortion = bent,
+    within: tuple[float, float] = (-1.0, 1.0),
+    seed: int = 1,
+) -> Ties:
+    """Stars at random within a part of each axis of an image, each with its detection."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(*within, (2, n))
+    side = image.radius_deg / 2**0.5 * 3600.0
+    error_x, error_y = distortion(x, y)
+    star = plane_to_sky(side * x, side * y, image.ra, image.dec)
+    raw = plane_to_sky(
+        side * x + error_x + rng.normal(0, noise_arcsec, n), side * y + error_y + rng.normal(0, noise_arcsec, n),
+        image.ra, image.dec,
+    )  # fmt: skip
+    pixels = ((1 - x) / 2 * NAXIS + 0.5, (y + 1) / 2 * NAXIS + 0.5)
+    return Ties(5.0, *pixels, *raw, *star)
