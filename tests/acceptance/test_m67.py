@@ -92,7 +92,7 @@ def test_without_proper_motions_six_moving_stars_would_vanish(with_gaia):
     vascodb, _ = with_gaia
     [[matched]] = vascodb.sql("""
         SELECT count(*) FROM vasco.detection AS d
-        WHERE EXISTS (SELECT 1 FROM ref.gaia_edr3 AS r WHERE q3c_join(d.ra, d.dec, r.ra, r.dec, 5 / 3600.0))
+        WHERE EXISTS (SELECT 1 FROM ref.gaia_edr3 AS r WHERE q3c_join(d.ra_raw, d.dec_raw, r.ra, r.dec, 5 / 3600.0))
     """)
     assert int(matched) == MATCHED_WITHOUT_PM
 
@@ -102,12 +102,15 @@ def test_the_24_without_counterpart_have_the_measured_values_of_a_full_pass_2(wi
     doubles = ["xwin_image", "ywin_image"]
     floats = ["snr_win", "fwhm_image", "elongation", "spread_model", "spreaderr_model", "mag_auto"]
     rows = vascodb.sql(f"""
-        SELECT d.number, round(d.ra::numeric, 6)::float8, round(d.dec::numeric, 6)::float8,
-            round(n.sep_plate_epoch_arcsec::numeric, 3), d.flags, {", ".join(f"d.{c}" for c in doubles + floats)}
+        SELECT d.number, round(d.ra_raw::numeric, 6)::float8, round(d.dec_raw::numeric, 6)::float8,
+            round(n.sep_arcsec::numeric, 3), d.flags, {", ".join(f"d.{c}" for c in doubles + floats)}
         FROM vasco.match AS m
         JOIN vasco.detection AS d USING (extraction_id, number)
-        CROSS JOIN LATERAL api.nearest_sources(d.extraction_id, d.number) AS n
-        WHERE m.state = 'clear' AND n.catalog = 'gaia_edr3'
+        CROSS JOIN plate.image AS i
+        CROSS JOIN LATERAL (
+            SELECT * FROM sky.neighbours('gaia_edr3', d.ra_raw, d.dec_raw, 600, i.epoch_jyear) LIMIT 1
+        ) AS n
+        WHERE m.state = 'clear' AND m.catalog = 'gaia_edr3'
         ORDER BY number
     """)
     with (shared_data / "tiles/M67_24_without_gaia.csv").open(newline="") as stream:
@@ -124,12 +127,13 @@ def test_the_24_without_counterpart_have_the_measured_values_of_a_full_pass_2(wi
 def test_three_pass_all_gates_but_the_mad_clip_which_takes_one_of_them(with_gaia):
     vascodb, report = with_gaia
     rows = vascodb.sql("""
-        SELECT round(d.ra::numeric, 4), round(d.dec::numeric, 4),
+        SELECT round(d.ra_raw::numeric, 4), round(d.dec_raw::numeric, 4),
             max(v.outcome::text) FILTER (WHERE v.stage = 'mad_clip')
         FROM vasco.verdict AS v JOIN vasco.detection AS d USING (extraction_id, number)
-        GROUP BY d.number, d.ra, d.dec
+        WHERE v.stage IN ('gaia', 'flags', 'snr', 'mad_clip', 'spread_model', 'fwhm', 'elongation', 'extent')
+        GROUP BY d.number, d.ra_raw, d.dec_raw
         HAVING bool_and(v.outcome = 'pass') FILTER (WHERE v.stage <> 'mad_clip') AND count(*) = 8
-        ORDER BY d.dec DESC
+        ORDER BY d.dec_raw DESC
     """)
     assert rows == [["132.7242", "11.9851", "pass"], ["132.8452", "11.9396", "pass"], ["132.8204", "11.9134", "fail"]]
     assert report["candidates"] == 2

@@ -23,8 +23,8 @@ from vascodb.pipeline.measuring import psf_measurers, psf_targets
 from vascodb.pipeline.report import IngestReport, read_report
 from vascodb.pipeline.runs import add_images, ensure_run
 from vascodb.pipeline.scratch import working_folder
-from vascodb.plates.plate_fit import tie_positions
 from vascodb.plates.images import PlateImage, read_image
+from vascodb.plates.plate_fit import fit_image
 from vascodb.plates.register import record_image, record_refused_image, tile_of
 from vascodb.profiles import Profile
 
@@ -155,7 +155,9 @@ class _Ingest:
         """
         self.progress("fit positions")
         with self._timed("match"):
-            tie_positions(self.connection, extraction_id)
+            fit_image(self.connection, extraction_id)
+            # The seeds' own fit is recorded for comparison; it moves nothing.
+            fit_image(self.connection, extraction_id, "wcsfix")
         catalogs = self.connection.scalars(
             text("SELECT catalog FROM stage.catalogs_to_match(:extraction_id, :families)"),
             {"extraction_id": extraction_id, "families": self.profile.families},

@@ -14,7 +14,6 @@ from vascodb.pipeline.judging import Judge, Measurer, StageProgress
 from vascodb.pipeline.measuring import PsfMeasurer, psf_measurers
 from vascodb.pipeline.runs import add_images, open_run
 from vascodb.pipeline.selection import Selected
-from vascodb.plates.plate_fit import tie_positions
 from vascodb.profiles import Profile
 
 __all__ = ["RunReport", "Runner"]
@@ -149,7 +148,6 @@ class Runner:
             self.progress(StageProgress("match", 0, len(self.profile.stages), done, len(images)))
             with self.database.connect() as connection:
                 advisory_lock(connection, f"extraction {extraction_id}")
-                tie_positions(connection, extraction_id)
                 catalogs = connection.scalars(
                     text("SELECT catalog FROM stage.catalogs_to_match(:extraction_id, :families)"),
                     {"extraction_id": extraction_id, "families": self.profile.families},

@@ -170,6 +170,10 @@ class _Positions:
                     "hpx29": self._by_number(hpx29),
                 },
             )
+            connection.execute(
+                text("UPDATE vasco.extraction SET revision = revision + 1 WHERE extraction_id = :id"),
+                {"id": extraction_id},
+            )
         return moved
 
     def _by_number(self, values: Array | NDArray[np.int64]) -> str:
