@@ -319,8 +319,9 @@ def test_a_leak_names_the_candidate_and_the_source(healthy: ToySky) -> None:
 
 
 def tolerate(toy: ToySky, stage: str, *outcomes: str) -> None:
-    toy.execute("ALTER TABLE vasco.run_stage ADD COLUMN IF NOT EXISTS tolerates text[] NOT NULL DEFAULT '{}'")
-    toy.execute("UPDATE vasco.run_stage SET tolerates = :t WHERE stage = :s", t=list(outcomes), s=stage)
+    toy.execute("ALTER TABLE vasco.run_stage ADD COLUMN IF NOT EXISTS tolerates vasco.outcome[] NOT NULL DEFAULT '{}'")
+    tolerates = "UPDATE vasco.run_stage SET tolerates = CAST(:t AS vasco.outcome[]) WHERE stage = :s"
+    toy.execute(tolerates, t=list(outcomes), s=stage)
 
 
 def found(toy: ToySky, audit: str) -> int:
