@@ -34,6 +34,13 @@ BEGIN
         RAISE EXCEPTION 'there are % right ascensions and % declinations', cardinality(ra_deg), cardinality(dec_deg)
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF EXISTS (
+        SELECT 1 FROM unnest(ra_deg, dec_deg) AS p (ra, dec)
+        WHERE (p.ra >= 0 AND p.ra < 360 AND p.dec BETWEEN -90 AND 90) IS NOT TRUE
+    ) THEN
+        RAISE EXCEPTION 'a position has a right ascension from 0 to below 360 and a declination from -90 to 90'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     RETURN QUERY
     SELECT p.place, false, p.ra, p.dec FROM unnest(ra_deg, dec_deg) WITH ORDINALITY AS p (ra, dec, place)
     UNION ALL
@@ -78,9 +85,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF moved THEN
-        IF cardinality(epoch_jyear) <> cardinality(ra_deg) OR array_position(epoch_jyear, NULL) IS NOT NULL THEN
-            RAISE EXCEPTION 'every position needs an epoch: there are % positions and % epochs',
-                cardinality(ra_deg), cardinality(array_remove(epoch_jyear, NULL))
+        IF cardinality(epoch_jyear) <> cardinality(ra_deg)
+            OR EXISTS (SELECT 1 FROM unnest(epoch_jyear) AS e WHERE (e BETWEEN 1850 AND 2100) IS NOT TRUE)
+        THEN
+            RAISE EXCEPTION 'every one of % positions needs an epoch between 1850 and 2100', cardinality(ra_deg)
                 USING ERRCODE = 'invalid_parameter_value';
         END IF;
         farthest_epoch := (SELECT 1954.0 + max(abs(e - 1954.0)) FROM unnest(epoch_jyear) AS e);

@@ -156,9 +156,16 @@ def test_what_look_ups_cannot_vouch_for_is_refused(stars: ToySky, more: dict[str
         rates(stars, **{"ra": [10.0], "dec": [0.0]} | more)
 
 
-def test_every_position_needs_an_epoch(stars: ToySky) -> None:
-    with pytest.raises(DBAPIError, match="2 positions and 1 epochs"):
-        stars.execute("SELECT * FROM sky.match_rate('{1,2}', '{1,2}', '{1952,NULL}', 'stars', 5)")
+@pytest.mark.parametrize("epochs", ["{1952}", "{1952,NULL}", "{1952,NaN}", "{1952,1e9}", "{1952,1952,1952}"])
+def test_every_position_needs_an_epoch(stars: ToySky, epochs: str) -> None:
+    with pytest.raises(DBAPIError, match="every one of 2 positions needs an epoch"):
+        stars.execute(f"SELECT * FROM sky.match_rate('{{1,2}}', '{{1,2}}', '{epochs}', 'stars', 5)")
+
+
+@pytest.mark.parametrize("at", [(np.nan, 0.0), (0.0, np.nan), (360.0, 0.0), (-1.0, 0.0), (0.0, 90.1), (np.inf, 0.0)])
+def test_what_is_no_position_is_refused_not_counted(stars: ToySky, at: tuple[float, float]) -> None:
+    with pytest.raises(DBAPIError, match="a position has a right ascension from 0 to below 360"):
+        rates(stars, [10.0, at[0]], [0.0, at[1]])
 
 
 # Detections on other plates
