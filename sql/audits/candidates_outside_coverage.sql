@@ -1,10 +1,12 @@
--- Candidates that no complete look-up of a required family covers as the evidence stands now.
+-- Candidates that no complete look-up of a required family covers as the evidence stands now. Where a stage
+-- tolerates that nobody looked, or that a look-up failed, none need be there.
 SELECT c.run, c.src_id, s.parameters ->> 'family' AS family, c.ra, c.dec
 FROM api.candidates AS c
-JOIN vasco.run_stage AS s ON s.run_id = c.run_id AND s.function = 'veto'
+JOIN vasco.run_stage AS s ON s.run_id = c.run_id AND s.function IN ('veto', 'veto_at', 'ps1_southern_cut', 'moving')
 JOIN vasco.detection AS d ON d.extraction_id = c.extraction_id AND d.number = c.number
 JOIN vasco.extraction AS e ON e.extraction_id = c.extraction_id
-WHERE NOT EXISTS (
+WHERE NOT coalesce(to_jsonb(s) -> 'tolerates', '[]') ?| '{not_covered,unknown}'
+AND NOT EXISTS (
     SELECT 1
     FROM ref.catalog AS r
     CROSS JOIN LATERAL sky.covering_lookup(r.catalog, d.hpx29) AS l

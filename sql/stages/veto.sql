@@ -9,22 +9,8 @@ RETURNS TABLE (
 )
 LANGUAGE sql
 AS $$
-    SELECT
-        d.extraction_id, d.number,
-        CASE s.state
-            WHEN 'matched' THEN 'fail' WHEN 'clear' THEN 'pass'
-            WHEN 'unknown' THEN 'unknown' WHEN 'not_covered' THEN 'not_covered'
-        END::vasco.outcome,
-        s.sep_arcsec,
-        CASE s.state
-            WHEN 'matched' THEN format('%s source at %s arcsec', s.catalog, round(s.sep_arcsec::numeric, 3))
-            WHEN 'unknown' THEN s.reason
-            WHEN 'not_covered' THEN coalesce(
-                s.catalog || ': ' || s.reason, format('no complete %s look-up covers the position', params ->> 'family')
-            )
-        END,
-        CASE WHEN s.state = 'clear' THEN s.lookup_id END
+    SELECT d.extraction_id, d.number, v.outcome, v.value, v.reason, v.lookup_id
     FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
-    CROSS JOIN LATERAL stage.family_look(d.extraction_id, d.number, params ->> 'family') AS s
+    CROSS JOIN LATERAL stage.veto_verdict(d.extraction_id, d.number, params ->> 'family') AS v
 $$;
 COMMENT ON FUNCTION stage.veto IS 'Veto by a family of reference catalogues at the plate''s epoch';

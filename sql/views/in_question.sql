@@ -21,7 +21,7 @@ AND NOT EXISTS (
         SELECT 1
         FROM vasco.run_stage AS s
         JOIN ref.catalog AS c ON c.family = s.parameters ->> 'family'
-        WHERE s.run_id = r.run_id AND s.function = 'veto' AND c.catalog = m.catalog
+        WHERE s.run_id = r.run_id AND s.function IN ('veto', 'ps1_southern_cut') AND c.catalog = m.catalog
     )
 );
 COMMENT ON VIEW api.in_question IS 'Detections that no stage of a run has turned away and no required catalogue knows';

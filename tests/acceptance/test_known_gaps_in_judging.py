@@ -237,8 +237,8 @@ def test_one_known_star_among_hundreds_of_candidates_is_found_at_either_epoch(co
 # B11
 def test_a_tiny_tile_is_counted_and_not_held_against_a_fraction(connection: Connection) -> None:
     toy = ToySky(connection)
-    extraction_id = toy.extraction()
-    toy.detections(extraction_id, [10.0, 11.0], [0.0, 0.0])
+    extraction_id = toy.extraction(10.0, 0.0)
+    toy.detections(extraction_id, [10.0, 10.2], [0.0, 0.0])
     toy.sources("gaia_dr3", [10.0], [0.0])
     toy.lookup("gaia_dr3")
     toy.match(extraction_id, "gaia_dr3")

@@ -196,6 +196,79 @@ def test_trails_are_compared_with_the_detections_near_them(crowded: ToySky) -> N
     assert_work(crowded, f"SELECT * FROM sky.moving_near({e}, '{name}', 150, 20, 60)", 10 * n_objects)
 
 
+def test_match_rates_and_unmoved_neighbours_use_the_index_of_the_sky(crowded: ToySky) -> None:
+    search = "SELECT * FROM sky.neighbours_unmoved('gaia_dr3', 150, 20, 10)"
+    found = assert_work(crowded, search, 50 * N_FAST)
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_fast")
+
+    some = "array_agg(d.ra) AS ra, array_agg(d.dec) AS dec, array_agg(1952.0) AS epoch FROM vasco.detection AS d"
+    positions = f"(SELECT {some} WHERE d.number % 5 = 0) AS k"
+    # Each of these as it is, and moved aside at six angles.
+    n_positions = 7 * N_DETECTIONS // 5
+    rate = "CROSS JOIN LATERAL sky.match_rate(k.ra, k.dec, k.epoch, 'gaia_dr3', 5) AS m"
+    found = assert_work(crowded, f"SELECT m.* FROM {positions} {rate}", 60 * n_positions)
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_fast")
+
+    rate = "CROSS JOIN LATERAL sky.persistence_rate(k.ra, k.dec, NULL, 5) AS m"
+    found = assert_work(crowded, f"SELECT m.* FROM {positions} {rate}", 120 * n_positions)
+    assert "detection_sky" in {n.get("Index Name") for plan in found for n in nodes(plan)}
+
+
+def test_stages_on_look_ups_handle_each_detection_a_few_times(crowded: ToySky) -> None:
+    e = crowded.extraction_id
+    rng = np.random.default_rng(4)
+    crowded.catalog("asteroids", "asteroids", moving=True)
+    objects = [{"ra": float(ra), "dec": float(dec)} for ra, dec in rng.uniform((149.5, 19.5), (150.5, 20.5), (100, 2))]
+    crowded.moving_look("asteroids", e, 150.0, 20.0, 1.5, objects)
+    blue = crowded.extraction(150, 20, radius_deg=0.8)
+    crowded.execute("UPDATE plate.image SET band = 'blue', plate_id = 'XO001' WHERE image_id = :b", b=blue)
+    crowded.detections(blue, 150 + rng.uniform(-0.5, 0.5, N_DETECTIONS), 20 + rng.uniform(-0.5, 0.5, N_DETECTIONS))
+    crowded.match(e, "gaia_dr3")
+    looks = {
+        "keep_match": {"family": "gaia"}, "ps1_southern_cut": {"family": "gaia", "dec_from": 0},
+        "moving": {"family": "asteroids", "radius_arcsec": 60},
+        "red_blue": {"radius_arcsec": 5, "counterparts": "quality", "field": "same", "edge_arcsec": 60},
+        "veto_at": {"family": "gaia", "radius_arcsec": 5, "epoch": "catalog"},
+    }  # fmt: skip
+    # A hundred are left for the last.
+    crowded.execute("UPDATE vasco.detection SET flags = 4 WHERE extraction_id = :e AND number > 100", e=e)
+    stages = [StageDefinition(stage="flags", step=1, parameters={"forbidden_bits": 4})]
+    stages += [StageDefinition(stage=n, step=1 + (n == "veto_at"), parameters=p) for n, p in looks.items()]
+    profile = Profile(name="looks", description="", extraction="seed", reference_stars=0, stages=tuple(stages))
+    run_id = ensure_run(crowded.connection, profile)
+    crowded.execute("INSERT INTO vasco.run_image VALUES (:run, :e)", run=run_id, e=e)
+    crowded.execute("SELECT stage.apply(:r, 'flags')", r=run_id)
+    for stage in looks:
+        if stage == "veto_at":
+            crowded.execute(
+                "INSERT INTO vasco.verdict SELECT :r, s, :e, n, 'pass', 0 FROM generate_series(1, 100) AS n, "
+                "unnest(CAST(:s AS text[])) AS s", r=run_id, e=e, s=list(looks)[:-1],
+            )  # fmt: skip
+        of_run = "SELECT r.run_id, r.stage, r.parameters FROM vasco.run_stage AS r"
+        judge = f"stage.{stage}(k.run_id, k.stage, k.parameters, ARRAY[{e}]) AS v"
+        found = assert_work(
+            crowded, f"SELECT v.* FROM ({of_run} WHERE r.stage = '{stage}') AS k CROSS JOIN LATERAL {judge}",
+            100 * N_DETECTIONS,
+        )  # fmt: skip
+        if stage in ("moving", "red_blue"):
+            assert "detection_sky" in {n.get("Index Name") for plan in found for n in nodes(plan)}
+
+
+def test_candidates_near_each_other_are_found_by_the_index_of_the_sky(crowded: ToySky) -> None:
+    run_id = crowded.judge(
+        Profile(
+            name="all", description="", extraction="seed", reference_stars=0,
+            stages=(StageDefinition(stage="snr", step=1, parameters={"min": 0}),),
+        ),
+        crowded.extraction_id,
+    )  # fmt: skip
+    assert len(crowded.candidates(run_id)) == N_DETECTIONS
+    found = assert_work(crowded, f"SELECT * FROM api.candidate_pairs WHERE run_id = {run_id}", 200 * N_DETECTIONS)
+    assert "detection_sky" in {n.get("Index Name") for plan in found for n in nodes(plan)}
+
+
 def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded: ToySky) -> None:
     e = crowded.extraction_id
     match = f"SELECT * FROM stage.match({e}, 'gaia_dr3')"
