@@ -111,6 +111,7 @@ AS $$
         SELECT stage.shape_reject_reason(
             measure.profile_diff, measure.elongation, measure.circularity, measure.published_rejections, params
         ) AS reason
+        OFFSET 0
     ) AS r
     CROSS JOIN LATERAL (
         SELECT CASE
@@ -149,6 +150,7 @@ AS $$
                 (measure.circularity_median - measure.circularity)
                 / greatest(measure.circularity_sigma, (params ->> 'circularity_sigma_min')::double precision)
             END AS roundness
+        OFFSET 0
     ) AS z
     CROSS JOIN LATERAL (
         SELECT

@@ -1,8 +1,5 @@
 """MORPH: medians of reference stars, the rule, and the published verdicts of a release."""
 
-import csv
-import gzip
-import io
 import math
 from collections import Counter
 from pathlib import Path
@@ -10,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from release import read_release, roundings
 from sqlalchemy import Connection
 from toysky import ToySky
 
@@ -210,18 +208,6 @@ def test_an_epoch_that_is_none_is_refused(toy: ToySky) -> None:
         toy.judge(morph(epoch="1950"), e)
 
 
-def read_release(folder: Path, name: str) -> list[dict[str, str]]:
-    content = gzip.decompress((folder / "vasco60_release_v1" / f"{name}.csv.gz").read_bytes()).decode()
-    return list(csv.DictReader(io.StringIO(content)))
-
-
-def rounded_either_way(value: str, decimals: int) -> set[str]:
-    """What the number behind six printed digits may be rounded to."""
-    number = float(value)
-    half_digit = 0.5 * 10 ** (math.floor(math.log10(abs(number))) - 5)
-    return {f"{number + d:.{decimals}f}" for d in (-half_digit, 0.0, half_digit)}
-
-
 def test_all_published_verdicts_of_the_release_come_out(toy: ToySky, shared_data: Path) -> None:
     rows = read_release(shared_data, "stage_S0M_MORPH_flags")
     e = toy.extraction()
@@ -258,7 +244,7 @@ def test_all_published_verdicts_of_the_release_come_out(toy: ToySky, shared_data
         for ours, theirs in zip(reason.split(";"), row["reject_reason"].split(";"), strict=True):
             name, _, printed = theirs.partition("=")
             assert ours.partition("=")[0] == name
-            assert printed.partition(">")[0] in rounded_either_way(row[name], 3 if name == "fwhm_ratio" else 1)
+            assert printed.partition(">")[0] in roundings(row[name], 3 if name == "fwhm_ratio" else 1)
 
 
 def test_published_measures_need_no_medians_of_ours(toy: ToySky) -> None:
