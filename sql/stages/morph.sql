@@ -179,14 +179,13 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    -- Images of which everything is published need no medians of ours.
+    -- Whatever reaches this stage, so that what is stored does not depend on that. Images of which measures
+    -- are published need no medians of ours.
     WITH wanted AS MATERIALIZED (
-        SELECT DISTINCT d.extraction_id
-        FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
-        WHERE NOT EXISTS (
-            SELECT 1 FROM vasco.morph_measure AS p WHERE p.extraction_id = d.extraction_id AND p.number = d.number
-            OFFSET 0
-        )
+        SELECT i.extraction_id
+        FROM vasco.run_image AS i
+        WHERE i.run_id = which_run_id AND (extraction_ids IS NULL OR i.extraction_id = ANY (extraction_ids))
+        AND NOT EXISTS (SELECT 1 FROM vasco.morph_measure AS p WHERE p.extraction_id = i.extraction_id OFFSET 0)
     )
     INSERT INTO vasco.psf_statistics AS stored (
         extraction_id, population, n_known, n_stars, fwhm_median_px, spread_median

@@ -14,8 +14,8 @@ from toysky import ToySky
 from vascodb.profiles import Profile, StageDefinition
 
 SEED_RULE: dict[str, Any] = {
-    "gaia_mag_min": 12, "gaia_mag_max": 18, "match_arcsec": 3, "elongation_max": 1.3, "epoch": "catalog", "sample": None,
-    "min_psf_stars": 5, "fwhm_ratio_max": 1.5, "spread_snr_max": 5,
+    "gaia_mag_min": 12, "gaia_mag_max": 18, "match_arcsec": 3, "elongation_max": 1.3, "epoch": "catalog",
+    "sample": None, "min_psf_stars": 5, "fwhm_ratio_max": 1.5, "spread_snr_max": 5,
 }  # fmt: skip
 ARCSEC = 1 / 3600
 PUBLISHED = ("fwhm_ratio", "spread_snr", "psf_fwhm_median", "psf_spread_median", "psf_star_count")
@@ -41,7 +41,11 @@ def image_with_stars(toy: ToySky, n: int, **columns: Any) -> int:
     """Stars of G = 15 numbered from 1, each with its own FWHM and SPREAD_MODEL, with their Gaia sources."""
     extraction_id = toy.extraction()
     ra, dec = 150 + 0.01 * np.arange(n), np.full(n, 20.0)
-    values = {"fwhm_image": 2.0 + 0.25 * np.arange(n), "spread_model": 0.001 * np.arange(n), "elongation": 1.1} | columns
+    values = {
+        "fwhm_image": 2.0 + 0.25 * np.arange(n),
+        "spread_model": 0.001 * np.arange(n),
+        "elongation": 1.1,
+    } | columns
     toy.detections(extraction_id, ra, dec, **values)
     toy.sources("gaia_edr3", ra, dec)
     return extraction_id
@@ -164,7 +168,9 @@ def test_a_sample_does_not_depend_on_what_else_was_measured(toy: ToySky) -> None
     toy.lookup("gaia_edr3")
     toy.match(e, "gaia_edr3")
     sample = toy.execute("SELECT number FROM stage.reference_stars(:e, 6)", e=e).scalars().all()
-    toy.execute("UPDATE vasco.detection SET spread_model = NULL, spreaderr_model = NULL WHERE number <> ALL (:s)", s=sample)
+    toy.execute(
+        "UPDATE vasco.detection SET spread_model = NULL, spreaderr_model = NULL WHERE number <> ALL (:s)", s=sample
+    )
     for _ in ("the sample alone is measured", "another one is"):
         toy.judge(morph(sample=6, epoch="plate"), e)
         [(n_known, n_stars, *medians)] = statistics(toy)
@@ -189,7 +195,9 @@ def test_an_image_without_gaia_is_unknown(toy: ToySky) -> None:
     e = toy.extraction()
     toy.detections(e, [150.0], [20.0])
     found = verdicts(toy, toy.judge(morph(), e))
-    assert found == {1: ("unknown", None, "psf_insufficient: 0 reference stars are measured, of 0 there are; 5 are needed")}
+    assert found == {
+        1: ("unknown", None, "psf_insufficient: 0 reference stars are measured, of 0 there are; 5 are needed")
+    }
 
 
 def test_one_image_is_judged_as_all_are(toy: ToySky) -> None:
@@ -265,3 +273,12 @@ def test_what_a_measure_may_be(connection: Connection) -> None:
     for bad in ("1, 2, 3.0, 0.0", "2, 2, NULL, 0.0", "2, 0, 3.0, 0.0", "2, 1, 'NaN', 0.0"):
         with pytest.raises(Exception, match="violates"), connection.begin_nested():
             toy.execute(f"INSERT INTO vasco.psf_statistics VALUES (:e, 'all', {bad})", e=e)
+
+
+def test_the_medians_are_there_whatever_reaches_the_stage(toy: ToySky) -> None:
+    e = image_with_stars(toy, 6)
+    nothing_left = StageDefinition(stage="snr", step=1, parameters={"min": 1000})
+    last = StageDefinition(stage="morph", step=2, parameters=SEED_RULE)
+    stages = (nothing_left, last)
+    toy.judge(Profile(name="toy", description="", extraction="seed", reference_stars=0, stages=stages), e)
+    assert [row[1] for row in statistics(toy)] == [6]

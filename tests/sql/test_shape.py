@@ -27,7 +27,8 @@ ROUND_STAR: dict[str, Any] = {
 }  # fmt: skip
 # One sigma of ln profile_diff is a factor of e; one of circularity is 0.05.
 LIKE_ITS_NEIGHBOURS: dict[str, Any] = ROUND_STAR | {
-    "profile_log_median": math.log(0.02), "profile_log_sigma": 1.0, "circularity_median": 0.9, "circularity_sigma": 0.05,
+    "profile_log_median": math.log(0.02), "profile_log_sigma": 1.0, "circularity_median": 0.9,
+    "circularity_sigma": 0.05,
 }  # fmt: skip
 
 
@@ -204,7 +205,8 @@ def test_all_published_verdicts_of_the_release_come_out(toy: ToySky, shared_data
     toy.execute("SET LOCAL session_replication_role = replica")
     toy.detections(e, 150 + 1e-5 * np.arange(n), np.full(n, 20.0))
     published = [
-        [re.sub(r"=[^<>]*", "", criterion) for criterion in row["reject_reason"].split(";") if criterion] for row in rows
+        [re.sub(r"=[^<>]*", "", criterion) for criterion in row["reject_reason"].split(";") if criterion]
+        for row in rows
     ]
     toy.execute(
         """
@@ -213,7 +215,8 @@ def test_all_published_verdicts_of_the_release_come_out(toy: ToySky, shared_data
         )
         SELECT :e, row_number() OVER (), 'inverted', t.p, t.el, t.c, t.n, ARRAY(SELECT jsonb_array_elements_text(t.r))
         FROM unnest(
-            CAST(:p AS float8[]), CAST(:el AS float8[]), CAST(:c AS float8[]), CAST(:n AS integer[]), CAST(:r AS jsonb[])
+            CAST(:p AS float8[]), CAST(:el AS float8[]), CAST(:c AS float8[]), CAST(:n AS integer[]),
+            CAST(:r AS jsonb[])
         ) AS t (p, el, c, n, r)
         """,
         e=e,
@@ -224,7 +227,9 @@ def test_all_published_verdicts_of_the_release_come_out(toy: ToySky, shared_data
         r=[json.dumps(criteria) for criteria in published],
     )
     run_id = toy.judge(shape(SEED_RULE), e)
-    found = toy.execute("SELECT number, outcome, reason FROM vasco.verdict WHERE run_id = :r ORDER BY 1", r=run_id).all()
+    found = toy.execute(
+        "SELECT number, outcome, reason FROM vasco.verdict WHERE run_id = :r ORDER BY 1", r=run_id
+    ).all()
     assert len(found) == n == 9_534
     assert [outcome for _, outcome, _ in found] == ["fail" if row["reject_flag"] == "1" else "pass" for row in rows]
     assert Counter(outcome for _, outcome, _ in found) == {"pass": 639, "fail": 8_895}

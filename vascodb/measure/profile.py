@@ -62,9 +62,10 @@ def profile_difference(target: NDArray[np.float64], mean: NDArray[np.float64]) -
     Returns
     -------
     float
-        0 for equal profiles; NaN where a ring that counts has no value.
+        0 for equal profiles; NaN where a ring has no value.
     """
     difference = np.where(mean > _WEIGHTLESS_BELOW, (target - mean) * mean, 0.0)
-    difference = np.where(np.isnan(mean) | np.isnan(target), np.nan, difference)
     difference[:_SKIPPED_RINGS] = 0.0
+    # Without its core a profile is not normalised rightly, though the core does not count.
+    difference = np.where(np.isnan(mean) | np.isnan(target), np.nan, difference)
     return float(np.sqrt(np.sum(difference**2) / len(difference)))
