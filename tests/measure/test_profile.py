@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from photutils.profiles import RadialProfile
 
 from vascodb.measure.background import without_background
 from vascodb.measure.profile import EDGE_RADII_PX, normalised, profile_difference, radial_profile
@@ -25,6 +26,15 @@ def test_a_gaussian_has_the_profile_of_a_gaussian(at):
 def test_at_an_edge_only_the_pixels_there_are_count():
     image = gaussians((101, 101), [3.0], [2.0], [1.0], [4.0]) - SKY
     np.testing.assert_allclose(radial_profile(image, 3.0, 2.0), gaussian_rings(4.0), atol=0.02)
+
+
+@pytest.mark.parametrize("at", [(50.0, 50.0), (50.37, 48.81), (3.2, 98.4), (0.2, 40.0)])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_it_is_the_profile_of_photutils(at, kind):
+    image = gaussians((101, 101), [50.0], [50.0], [3000.0], [2.0], noise=50.0).astype(kind)
+    image[47, 52] = np.nan
+    expected = RadialProfile(image, at, EDGE_RADII_PX, mask=np.isnan(image)).profile
+    np.testing.assert_allclose(radial_profile(image, *at), expected, rtol=1e-6 if kind is np.float32 else 1e-12)
 
 
 def test_pixels_without_a_value_count_for_nothing():

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from photutils.profiles import RadialProfile
+from photutils.geometry import circular_overlap_grid
 
 __all__ = ["EDGE_RADII_PX", "normalised", "profile_difference", "radial_profile"]
 
@@ -35,8 +35,21 @@ def radial_profile(image: Floats, x: float, y: float) -> NDArray[np.float64]:
     stamp = image[low : max(round(y) + reach + 1, 0), left : max(round(x) + reach + 1, 0)]
     if stamp.size == 0:
         return np.full(len(EDGE_RADII_PX) - 1, np.nan)
-    profile = RadialProfile(stamp, (x - left, y - low), EDGE_RADII_PX, mask=~np.isfinite(stamp)).profile
-    return np.asarray(profile, np.float64)
+    n_y, n_x = stamp.shape
+    # The stamp's sides as they lie about the position; a pixel reaches half a pixel to each side of its middle.
+    sides = (left - 0.5 - x, left - 0.5 - x + n_x, low - 0.5 - y, low - 0.5 - y + n_y)
+    discs = np.array([_overlap(sides, n_x, n_y, radius) for radius in EDGE_RADII_PX])
+    rings = np.diff(discs, axis=0) * np.isfinite(stamp)
+    area = rings.sum(axis=(1, 2))
+    flux = np.einsum("ryx,yx->r", rings, np.nan_to_num(stamp, nan=0.0, posinf=0.0, neginf=0.0), dtype=np.float64)
+    return np.divide(flux, area, out=np.full(len(area), np.nan), where=area > 0)
+
+
+def _overlap(sides: tuple[float, float, float, float], n_x: int, n_y: int, radius: float) -> NDArray[np.float64]:
+    """Which part of each pixel lies in a circle about 0, 0; exact."""
+    if radius == 0:
+        return np.zeros((n_y, n_x))
+    return np.asarray(circular_overlap_grid(*sides, n_x, n_y, radius, 1, 1), np.float64)
 
 
 def normalised(profile: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -178,7 +178,8 @@ def _compared(
     # A neighbour with a ring outside of the image or without pixels would make the mean unknown.
     whole = [i for i in neighbours if np.isfinite(profile(i)).all()]
     profiles = [profile(i) for i in whole]
-    own = [profile_difference(p, _mean(profiles[:i] + profiles[i + 1 :])) for i, p in enumerate(profiles)]
+    total = np.sum(profiles, axis=0)
+    own = [profile_difference(p, (total - p) / (len(whole) - 1)) for p in profiles] if len(whole) > 1 else []
     with np.errstate(divide="ignore"):
         log_median, log_sigma = _robust(np.log(own))
     roundness_median, roundness_sigma = _robust([contour(i).circularity for i in whole])
