@@ -12,6 +12,7 @@ from toysky import ToySky
 
 from vascodb.errors import InputError
 from vascodb.measure import ShapeReport, measure_shapes, store
+from vascodb.measure.shape import measure_direct
 from vascodb.pipeline.runs import judge
 from vascodb.profiles import Profile, StageDefinition
 from vascodb.simulate import SimulationSpec, simulate_plate, write_simulation
@@ -58,10 +59,13 @@ def test_stars_pass_and_are_measured_once(toy: ToySky, recorded, rule: dict[str,
 
 
 def test_positions_are_fits_pixels_and_rows_say_what_was_measured(toy: ToySky, recorded) -> None:
-    e, _ = recorded(*star_grid(25))
+    image, stars = star_grid(25)
+    e, _ = recorded(image, stars)
     measured(toy, DIRECT, e)
     row = toy.execute("SELECT * FROM vasco.shape_measure WHERE number = 13").mappings().one()
-    assert row["profile_diff"] < 0.01
+    [expected] = measure_direct(image, stars, [12])
+    assert row["profile_diff"] == pytest.approx(expected.profile_diff, rel=1e-3)
+    assert row["profile_log_sigma"] == pytest.approx(expected.profile_log_sigma, rel=1e-3)
     assert 0.94 < row["circularity"] <= 1
     assert row["area_px"] == pytest.approx(np.pi * 2 * np.log(2) * 1.3**2, rel=0.1)
     assert (row["n_neighbours"], row["confidence"], row["failure"]) == (24, "low", None)

@@ -42,7 +42,8 @@ def radial_profile(image: Floats, x: float, y: float) -> NDArray[np.float64]:
     rings = np.diff(discs, axis=0) * np.isfinite(stamp)
     area = rings.sum(axis=(1, 2))
     flux = np.einsum("ryx,yx->r", rings, np.nan_to_num(stamp, nan=0.0, posinf=0.0, neginf=0.0), dtype=np.float64)
-    return np.divide(flux, area, out=np.full(len(area), np.nan), where=area > 0)
+    profile: NDArray[np.float64] = np.divide(flux, area, out=np.full(len(area), np.nan), where=area > 0)
+    return profile
 
 
 def _overlap(sides: tuple[float, float, float, float], n_x: int, n_y: int, radius: float) -> NDArray[np.float64]:
