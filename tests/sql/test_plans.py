@@ -275,7 +275,7 @@ def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded:
     for _ in ("first", "again"):
         assert_index_searches(assert_work(crowded, match, 100 * N_DETECTIONS), "gaia_dr3", "gaia_dr3_sky")
     crowded.match(e, "gaia_edr3")
-    run_ids = [judge_with_plans(crowded, name) for name in ("vasco60", "default")]
+    run_ids = [judge_with_plans(crowded, gates_of(name)) for name in ("vasco60", "default")]
     assert len(crowded.candidates(run_ids[0])) > 100
     for statement in (
         f"SELECT * FROM stage.unmeasured({run_ids[0]}, 'spread_model', {e}, 200)",
@@ -296,8 +296,39 @@ def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded:
         assert_work(crowded, statement, N_DETECTIONS)
 
 
-def judge_with_plans(toy: ToySky, name: str) -> int:
-    profile = gates_of(name)
+@pytest.mark.parametrize("epoch", ["catalog", "plate"])
+def test_reference_stars_and_shapes_are_found_by_index(crowded: ToySky, epoch: str) -> None:
+    e = crowded.extraction_id
+    near = f"SELECT * FROM sky.near_at_catalog_epoch({e}, 'gaia_dr3', 3.0, 12, 18)"
+    found = assert_work(crowded, near, 100 * N_DETECTIONS)
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_fast")
+    assert "detection_sky" in {n.get("Index Name") for plan in found for n in nodes(plan)}
+
+    crowded.match(e, "gaia_dr3")
+    morph = {"gaia_mag_min": 12, "gaia_mag_max": 18, "match_arcsec": 3, "elongation_max": 1.3, "epoch": epoch,
+             "sample": 200, "min_psf_stars": 5, "fwhm_ratio_max": 1.5, "spread_snr_max": 5}  # fmt: skip
+    shape = {"variant": "inverted", "profile_diff_max": 0.05, "elongation_max": 1.1, "circularity_min": 0.8}
+    crowded.execute("""
+        INSERT INTO vasco.shape_measure (
+            extraction_id, number, variant, profile_diff, circularity, elongation, n_neighbours
+        )
+        SELECT extraction_id, number, 'inverted', 0.01, 0.9, 1.0, 9 FROM vasco.detection
+    """)
+    stages = tuple(
+        StageDefinition(stage=name, step=1, parameters=parameters)
+        for name, parameters in (("morph", morph), ("shape", shape))
+    )
+    profile = Profile(name="toy", description="", extraction="seed", reference_stars=0, stages=stages)
+    run_id = judge_with_plans(crowded, profile)
+    assert crowded.scalar("SELECT min(n_stars) FROM vasco.psf_statistics") > 100
+    assert_work(
+        crowded, f"SELECT * FROM stage.shape_targets({run_id}, 'shape', 'direct', '{{{e}}}')", 10 * N_DETECTIONS
+    )
+    assert_work(crowded, f"SELECT * FROM stage.shape_detections({e})", 10 * N_DETECTIONS)
+
+
+def judge_with_plans(toy: ToySky, profile: Profile) -> int:
     run_id = ensure_run(toy.connection, profile)
     toy.execute("INSERT INTO vasco.run_image VALUES (:run, :e)", run=run_id, e=toy.extraction_id)
     for _ in ("first", "again"):
