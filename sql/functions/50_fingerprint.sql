@@ -20,6 +20,7 @@ BEGIN
             VALUES
                 ('.*', '{path,recorded_at,asked_at,extracted_at,started_at,judged_at,code_version,function_sha256,revision}'::text[]),
                 ('ref.lookup', '{endpoint,http_status,attempts,seconds,canary_id}'),
+                ('vasco.shape_measure', '{failure}'),
                 ('ref.coverage|vasco.match|vasco.verdict', '{lookup_id,lookup_complete,reason}')
         ),
         -- Tables of which not all rows count, or not as they are.

@@ -16,7 +16,6 @@ from vascodb.cli.output import PlainConsole, Query, emit, print_sql, run_query
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.pipeline.judging import StageProgress
-from vascodb.pipeline.measurers import pixel_measurers
 from vascodb.pipeline.running import Runner, RunReport
 from vascodb.pipeline.selection import Selected, Selection, select_images
 from vascodb.profiles import Profile, load_profile
@@ -125,7 +124,7 @@ def run_command(
             what = f"{name}: {at.stage}" + (f" ({at.place} of {at.n_stages})" if at.place else "")
             bar.update(task, description=what, total=at.n_images, completed=at.done)
 
-        runner = Runner(database, profile, pixel_measurers(database, profile), report)
+        runner = Runner(database, profile, report)
         done = runner.run(name, selected, from_stage)
     if kind == "json":
         click.echo(json.dumps(asdict(done)))

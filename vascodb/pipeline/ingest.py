@@ -19,6 +19,7 @@ from vascodb.extract.tools import find_tool
 from vascodb.ids import content_id
 from vascodb.pipeline.detections import load_detections, save_detections, save_measurements
 from vascodb.pipeline.judging import Judge, Transactions
+from vascodb.pipeline.measurers import pixel_measurers
 from vascodb.pipeline.measuring import psf_measurers, psf_targets
 from vascodb.pipeline.report import IngestReport, read_report
 from vascodb.pipeline.runs import add_images, ensure_run
@@ -206,7 +207,7 @@ class _Ingest:
             Judge(
                 lambda: nullcontext(self.connection),
                 run_id,
-                psf_measurers(self.profile, self),
+                {**psf_measurers(self.profile, self), **pixel_measurers(self.progress)},
                 lambda at: self.progress(f"judge: {at.stage}"),
             ).judge([extraction_id])
         return run_id

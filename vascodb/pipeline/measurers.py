@@ -1,14 +1,43 @@
 """Measurers of pixels, by the stage functions that need them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from vascodb.db import Database
-from vascodb.pipeline.judging import Measurer
-from vascodb.profiles import Profile
+from sqlalchemy import Row
 
-__all__ = ["pixel_measurers"]
+from vascodb.measure import measure_shapes
+from vascodb.pipeline.judging import Measurer, Transactions
+
+__all__ = ["ShapeMeasurer", "pixel_measurers"]
 
 
-def pixel_measurers(database: Database, profile: Profile) -> Mapping[str, Measurer]:
-    """Measurers that a profile's stages need beside SPREAD_MODEL's."""
-    return {}
+class ShapeMeasurer:
+    """Measures the shapes that a stage is going to judge.
+
+    Parameters
+    ----------
+    note : callable, optional
+        Called with what is being done.
+    warn : callable, optional
+        Called with one line for each reason why something could not be measured; the stage says it, too.
+    """
+
+    def __init__(
+        self, note: Callable[[str], None] = lambda _: None, warn: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._note, self._warn = note, warn
+
+    def measure(self, transactions: Transactions, run_id: int, stage: Row[Any], extraction_ids: Sequence[int]) -> None:
+        """Measure what the stage is going to judge on these images and nobody has measured yet."""
+        self._note("measure shapes")
+        with transactions() as connection:
+            report = measure_shapes(connection, run_id, stage.stage, stage.parameters, extraction_ids)
+        for failure in report.failures:
+            self._warn(f"shapes: {failure}")
+
+
+def pixel_measurers(
+    note: Callable[[str], None] = lambda _: None, warn: Callable[[str], None] = lambda _: None
+) -> Mapping[str, Measurer]:
+    """Measurers that stages need beside SPREAD_MODEL's."""
+    return {"shape": ShapeMeasurer(note, warn)}

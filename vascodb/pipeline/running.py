@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 
 from sqlalchemy import Connection, text
@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from vascodb.bulk import advisory_lock
 from vascodb.db import Database
 from vascodb.errors import InputError
-from vascodb.pipeline.judging import Judge, Measurer, StageProgress
+from vascodb.pipeline.judging import Judge, StageProgress
+from vascodb.pipeline.measurers import pixel_measurers
 from vascodb.pipeline.measuring import PsfMeasurer, psf_measurers
 from vascodb.pipeline.runs import add_images, open_run
 from vascodb.pipeline.selection import Selected
@@ -66,8 +67,6 @@ class Runner:
         Where the images are.
     profile : `Profile`
         What to judge by.
-    measurers : mapping, optional
-        Further measurers by name of the stage function that needs them.
     progress : callable, optional
         Called with a `StageProgress`; while matching, the stage is called ``match``.
     note : callable, optional
@@ -76,7 +75,6 @@ class Runner:
 
     database: Database
     profile: Profile
-    measurers: Mapping[str, Measurer] = field(default_factory=dict)
     progress: Callable[[StageProgress], None] = lambda _: None
     note: Callable[[str], None] = lambda _: None
 
@@ -126,7 +124,10 @@ class Runner:
             ).all()
         psf = PsfMeasurer(self.database, self.profile, self.note, self.warnings.append)
         judge = Judge(
-            lambda: self._locked(run_id), run_id, {**psf_measurers(self.profile, psf), **self.measurers}, self.progress
+            lambda: self._locked(run_id),
+            run_id,
+            {**psf_measurers(self.profile, psf), **pixel_measurers(self.note, self.warnings.append)},
+            self.progress,
         )
         wanted = sorted(set(stale) & set(images))
         if wanted:
