@@ -143,7 +143,7 @@ BEGIN
     WHERE k.of_place IS NOT NULL AND k.place IS NOT NULL
     AND k.sep <= CASE WHEN k.part IS NOT DISTINCT FROM k.of_part THEN same_part_arcsec ELSE other_part_arcsec END;
 
-    RETURN QUERY SELECT c.member, c.component FROM sky.components(cardinality(numbers), firsts, seconds) AS c;
+    RETURN QUERY SELECT c.member, c.component FROM sky.components(coalesce(cardinality(numbers), 0), firsts, seconds) AS c;
 END
 $$;
 COMMENT ON FUNCTION sky.group_detections IS

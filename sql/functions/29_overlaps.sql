@@ -1,5 +1,17 @@
 -- Images of a run that lie near others: what a stage of scope sky says of one may depend on them.
 
+-- The image that was extracted: two probes, each fenced, because a join of tables that grow within the transaction is
+-- planned for the few rows they had.
+CREATE OR REPLACE FUNCTION stage.image_of(which_extraction_id bigint)
+RETURNS SETOF plate.image
+LANGUAGE sql STABLE ROWS 1
+AS $$
+    SELECT i.*
+    FROM (SELECT e.image_id FROM vasco.extraction AS e WHERE e.extraction_id = which_extraction_id OFFSET 0) AS of
+    CROSS JOIN LATERAL (SELECT o.* FROM plate.image AS o WHERE o.image_id = of.image_id OFFSET 0) AS i
+$$;
+COMMENT ON FUNCTION stage.image_of IS 'The image that an extraction is of';
+
 -- Two images overlap if their circles do, with a pad of 60 arcsec for links between detections at their edges.
 CREATE OR REPLACE FUNCTION stage.overlapping_images(which_run_id bigint, extraction_ids bigint[])
 RETURNS TABLE (extraction_id bigint)
@@ -10,9 +22,7 @@ AS $$
     CROSS JOIN (SELECT DISTINCT u.id FROM unnest(extraction_ids) AS u (id)) AS given
     CROSS JOIN LATERAL (
         SELECT i.ra, i.dec, i.radius_deg, i.radius_deg + widest.radius_deg + 60 / 3600.0 AS reach_deg
-        FROM vasco.extraction AS e
-        JOIN plate.image AS i USING (image_id)
-        WHERE e.extraction_id = given.id
+        FROM stage.image_of(given.id) AS i
         OFFSET 0
     ) AS me
     CROSS JOIN LATERAL (

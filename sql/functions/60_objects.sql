@@ -28,13 +28,7 @@ BEGIN
             UNION ALL
             SELECT s.extraction_id, s.number FROM stage.input(which_run_id, of_stage, NULL) AS s WHERE of_stage IS NOT NULL
         ) AS d
-        CROSS JOIN LATERAL (
-            SELECT o.plate_id, o.tile_id
-            FROM vasco.extraction AS e
-            JOIN plate.image AS o USING (image_id)
-            WHERE e.extraction_id = d.extraction_id
-            OFFSET 0
-        ) AS i
+        CROSS JOIN LATERAL stage.image_of(d.extraction_id) AS i
     ) AS m;
 
     RETURN QUERY

@@ -41,11 +41,7 @@ BEGIN
     INTO keys, numbers, parts
     FROM stage.input(which_run_id, stage_name, pool) AS d
     CROSS JOIN LATERAL (
-        SELECT stage.duplicates_part(params ->> 'within', o) AS part
-        FROM vasco.extraction AS e
-        JOIN plate.image AS o USING (image_id)
-        WHERE e.extraction_id = d.extraction_id
-        OFFSET 0
+        SELECT stage.duplicates_part(params ->> 'within', o) AS part FROM stage.image_of(d.extraction_id) AS o OFFSET 0
     ) AS i;
 
     RETURN QUERY
@@ -57,13 +53,7 @@ BEGIN
         WHERE a.extraction_id = keys[g.place] AND a.number = numbers[g.place]
         OFFSET 0
     ) AS d
-    CROSS JOIN LATERAL (
-        SELECT o.tile_id
-        FROM vasco.extraction AS e
-        JOIN plate.image AS o USING (image_id)
-        WHERE e.extraction_id = d.extraction_id
-        OFFSET 0
-    ) AS i;
+    CROSS JOIN LATERAL stage.image_of(d.extraction_id) AS i;
 END
 $$;
 COMMENT ON FUNCTION stage.duplicate_groups IS 'Detections that the stage judges in some images of a run, in groups of duplicates';
@@ -94,11 +84,13 @@ BEGIN
                 OFFSET 0
             ) AS n
             CROSS JOIN LATERAL (
-                SELECT stage.duplicates_part(params ->> 'within', i) AS part
+                SELECT 1
                 FROM vasco.run_image AS r
-                JOIN vasco.extraction AS e USING (extraction_id)
-                JOIN plate.image AS i USING (image_id)
                 WHERE r.run_id = which_run_id AND r.extraction_id = n.extraction_id
+                OFFSET 0
+            ) AS in_run
+            CROSS JOIN LATERAL (
+                SELECT stage.duplicates_part(params ->> 'within', i) AS part FROM stage.image_of(n.extraction_id) AS i
                 OFFSET 0
             ) AS o
             WHERE m.touches AND n.extraction_id <> ALL (pool) AND o.part IS NOT DISTINCT FROM m.part

@@ -23,13 +23,7 @@ AS $$
         NULL::bigint
     FROM (SELECT (params ->> 'radius_arcsec')::double precision AS arcsec OFFSET 0) AS radius
     CROSS JOIN stage.input(which_run_id, stage_name, extraction_ids) AS d
-    CROSS JOIN LATERAL (
-        SELECT i.plate_id
-        FROM vasco.extraction AS e
-        JOIN plate.image AS i USING (image_id)
-        WHERE e.extraction_id = d.extraction_id
-        OFFSET 0
-    ) AS own
+    CROSS JOIN LATERAL stage.image_of(d.extraction_id) AS own
     CROSS JOIN LATERAL (
         SELECT array_agg(DISTINCT c.plate_id ORDER BY c.plate_id) AS plates, array_agg(e.extraction_id) AS extraction_ids
         FROM sky.images_at(d.ra, d.dec, d.hpx29) AS c

@@ -36,9 +36,7 @@ AS $$
             (allowed.plates IS NULL OR o.plate_id = ANY (allowed.plates))
             AND EXISTS (SELECT 1 FROM plate.plate AS k WHERE k.plate_id = o.plate_id AND k.band = 'red')
         ) AS is_known
-        FROM vasco.extraction AS e
-        JOIN plate.image AS o USING (image_id)
-        WHERE e.extraction_id = d.extraction_id
+        FROM stage.image_of(d.extraction_id) AS o
         OFFSET 0
     ) AS i
     LEFT JOIN LATERAL sky.primary_plate(d.ra, d.dec, allowed.plates) AS p ON true

@@ -171,6 +171,7 @@ def test_groups_link_by_one_radius_within_a_part_and_another_across(
 
 def test_no_detections_make_no_groups(toy: ToySky) -> None:
     assert groups(toy, [], [], 1.0, 1.0) == []
+    assert toy.scalar("SELECT count(*) FROM sky.group_detections(NULL, NULL, NULL, 1.0)") == 0
 
 
 @pytest.mark.parametrize("known", ["just written", "analysed"])
