@@ -129,9 +129,8 @@ def test_within_a_tile_the_better_measured_stays(toy: ToySky) -> None:
     """The V1 pipeline's choice: the lowest FLAGS, then the brightest, then the smallest name."""
     e = image(toy, "tile_a", 10.0, 5.0)
     dec = 5.0 + np.array([0.0, 0.3, 0.6, 40.0, 40.1, 80.0, 80.0, 120.0, 120.0]) * ARCSEC
-    toy.detections(
-        e, [10.0] * 9, dec, flags=[2, 1, 0, 0, 0, 3, 3, 0, 0], mag_auto=[-15, -14, -10, -11, -12, -9, -9, float("nan"), 30]
-    )
+    mag_auto = [-15, -14, -10, -11, -12, -9, -9, float("nan"), 30]
+    toy.detections(e, [10.0] * 9, dec, flags=[2, 1, 0, 0, 0, 3, 3, 0, 0], mag_auto=mag_auto)
     found = verdicts(toy, judge_all(toy, duplicates("tile", 0.5, "flags_mag_auto"), [e]))
     assert [n for (_, n), (outcome, *_) in found.items() if outcome == "pass"] == [3, 5, 6, 9]
     # The first is linked with the third by the second.
@@ -200,7 +199,8 @@ def test_verdicts_on_one_image_are_those_on_all_on_a_crowded_sky(toy: ToySky) ->
     for k, e in enumerate(images):
         near = angular_separation(*np.radians([10 + 0.3 * k, 70.0]), *np.radians(stars)) < np.radians(0.5)
         scatter = rng.normal(0, 0.15 * ARCSEC, (2, int(near.sum())))
-        toy.detections(e, stars[0][near] + scatter[0], stars[1][near] + scatter[1], snr_win=rng.uniform(20, 90, near.sum()))
+        snr = rng.uniform(20, 90, near.sum())
+        toy.detections(e, stars[0][near] + scatter[0], stars[1][near] + scatter[1], snr_win=snr)
     for within in ("plan", "plate", "tile", "any"):
         run_id = judge_all(toy, duplicates(within, gate="snr"), images)
         everything = verdicts(toy, run_id)

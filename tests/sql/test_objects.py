@@ -36,8 +36,8 @@ def plate(toy: ToySky, name: str, ra: float, dec: float, size_deg: float = 6.4, 
         INSERT INTO plate.solution (solution_id, kind, tangent_ra, tangent_dec, crpix1, crpix2, cd)
         VALUES (:s, 'tan', :ra, :dec, 500.5, 500.5, ARRAY[CAST(-:scale AS float8), 0, 0, :scale]);
         INSERT INTO plate.plate (
-            plate_id, band, ra, dec, naxis1, naxis2, scale_arcsec_px, wcs_kind, wcs_available, solution_id, time_quality,
-            header, header_sha256
+            plate_id, band, ra, dec, naxis1, naxis2, scale_arcsec_px, wcs_kind, wcs_available, solution_id,
+            time_quality, header, header_sha256
         )
         VALUES (:name, :band, :ra, :dec, 1000, 1000, :scale * 3600, 'tan', '{tan}', :s, 'unknown', '{}', 'toy')
         """,
@@ -135,8 +135,9 @@ def test_real_plates_contain_what_their_solutions_say(connection: Connection, to
     n = 2000
     ra, dec = 360 * rng.uniform(0, 1, n), np.degrees(np.arcsin(rng.uniform(-0.05, 1, n)))
     rows = toy.execute(
-        "SELECT u.n, p.plate_id FROM unnest(CAST(:ra AS float8[]), CAST(:dec AS float8[])) WITH ORDINALITY AS u (ra, dec, n)"
-        " CROSS JOIN LATERAL sky.plates_at(u.ra, u.dec) AS p",
+        "SELECT u.n, p.plate_id "
+        "FROM unnest(CAST(:ra AS float8[]), CAST(:dec AS float8[])) WITH ORDINALITY AS u (ra, dec, n) "
+        "CROSS JOIN LATERAL sky.plates_at(u.ra, u.dec) AS p",
         ra=ra.tolist(), dec=dec.tolist(),
     ).all()  # fmt: skip
     found = {(int(k) - 1, plate_id) for k, plate_id in rows}
@@ -156,12 +157,13 @@ def test_real_plates_contain_what_their_solutions_say(connection: Connection, to
 
 
 def test_the_partition_of_the_replication_pipeline(toy: ToySky, shared_data: Path) -> None:
-    """122,820 rows on 642 plates: every primary plate is the published one, and so is how many rows are how far from the
-    middle of their own."""
+    """122,820 rows on 642 plates: every primary plate is the published one, and so is how many rows are how far from
+    the middle of their own."""
     with gzip.open(shared_data / SLICE / "stage_S0.csv.gz", "rt", encoding="utf-8", newline="") as file:
         positions = [(float(row["ra"]), float(row["dec"])) for row in csv.DictReader(file)]
     with gzip.open(shared_data / SLICE / "primary_plate_flags.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        flags = [(row["det_plate"], row["primary_plate"], float(row["sep_primary_deg"])) for row in csv.DictReader(file)]
+        table = csv.DictReader(file)
+        flags = [(row["det_plate"], row["primary_plate"], float(row["sep_primary_deg"])) for row in table]
     with (shared_data / "plates/plate_manifest.csv").open(encoding="utf-8", newline="") as file:
         plates = list(csv.DictReader(file))
     # Its own middles, which are half a pixel from those in this database.
@@ -170,7 +172,8 @@ def test_the_partition_of_the_replication_pipeline(toy: ToySky, shared_data: Pat
         """
         INSERT INTO plate.plate
         SELECT (jsonb_populate_record(p, jsonb_build_object('plate_id', u.name, 'ra', u.ra, 'dec', u.dec))).*
-        FROM plate.plate AS p, unnest(CAST(:name AS text[]), CAST(:ra AS float8[]), CAST(:dec AS float8[])) AS u (name, ra, dec);
+        FROM plate.plate AS p
+        CROSS JOIN unnest(CAST(:name AS text[]), CAST(:ra AS float8[]), CAST(:dec AS float8[])) AS u (name, ra, dec);
         DELETE FROM plate.plate WHERE plate_id = 'XE000'
         """,
         name=[p["plate_id"] for p in plates], ra=[float(p["ra_deg"]) for p in plates],
@@ -273,7 +276,8 @@ def three_plates(toy: ToySky) -> ToySky:
     toy.detections(1, [0.0, 0.1, 0.2], [60.0] * 3, snr_win=[50, 50, 10])
     toy.detections(2, [0.0 + 0.2 * ARCSEC], [60.0])
     toy.detections(3, [360 - 8 * ARCSEC], [60.0])
-    toy.run_id = [toy.judge(one_stage("snr", min=30), e) for e in (1, 2, 3, 4)][0]
+    for e in (1, 2, 3, 4):
+        toy.run_id = toy.judge(one_stage("snr", min=30), e)
     return toy
 
 

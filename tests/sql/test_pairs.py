@@ -135,7 +135,8 @@ def groups(toy: ToySky, keys: Any, parts: Any, same: float, other: float | None)
         """
         SELECT place, group_place
         FROM sky.group_detections(
-            CAST(:e AS bigint[]), CAST(:n AS integer[]), CAST(:p AS text[]), CAST(:same AS float8), CAST(:other AS float8)
+            CAST(:e AS bigint[]), CAST(:n AS integer[]), CAST(:p AS text[]), CAST(:same AS float8),
+            CAST(:other AS float8)
         )
         ORDER BY 1
         """,
@@ -190,7 +191,8 @@ def test_searches_use_the_index_of_the_sky(toy: ToySky, known: str) -> None:
     arrays = f"ARRAY{ra.tolist()}::float8[], ARRAY{dec.tolist()}::float8[]"
     found = assert_work(toy, f"SELECT * FROM sky.pairs_within({arrays}, 5.0)", 20 * n)
     assert "position_to_pair_sky" in str(found)
-    keys = f"array_fill({e}::bigint, ARRAY[{n}]), ARRAY(SELECT generate_series(1, {n})), array_fill('A'::text, ARRAY[{n}])"
+    size = f"ARRAY[{n}]"
+    keys = f"array_fill({e}::bigint, {size}), ARRAY(SELECT generate_series(1, {n})), array_fill('A'::text, {size})"
     found = assert_work(toy, f"SELECT * FROM sky.group_detections({keys}, 5.0, 5.0)", 40 * n)
     assert_index_searches(found, "detection", "detection_sky")
 
