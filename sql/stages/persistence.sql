@@ -12,7 +12,11 @@ RETURNS TABLE (
 LANGUAGE sql
 AS $$
     SELECT d.extraction_id, d.number,
-        CASE WHEN other.plates IS NULL THEN 'not_covered' WHEN seen.sep_arcsec IS NULL THEN 'fail' ELSE 'pass' END::vasco.outcome,
+        CASE
+            WHEN other.plates IS NULL THEN 'not_covered'
+            WHEN seen.sep_arcsec IS NULL THEN 'fail'
+            ELSE 'pass'
+        END::vasco.outcome,
         seen.sep_arcsec,
         CASE
             WHEN other.plates IS NULL THEN 'no image of another plate covers the position'
