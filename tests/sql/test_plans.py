@@ -4,13 +4,10 @@ Every statement is run with auto_explain, which also shows the plans inside func
 of rows that all nodes of a plan handled, so that a nested loop over two large sets stands out on any machine.
 """
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import pytest
 from mocpy import MOC
+from queryplans import assert_index_searches, assert_work, nodes
 from sqlalchemy import text
 from toysky import ToySky, gates_of
 
@@ -29,55 +26,6 @@ _ASTROMETRY = Profile(
         ),
     ),
 )  # fmt: skip
-
-
-class Notices:
-    """All notices of a connection; in a list psycopg2 keeps no more than 50."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def append(self, text: str) -> None:
-        self.texts.append(text)
-
-
-def plans(toy: ToySky, statement: str) -> list[dict[str, Any]]:
-    """Plans of a statement and of all statements in the functions it calls, with what they did."""
-    raw = toy.connection.connection.dbapi_connection
-    raw.notices = notices = Notices()  # type: ignore[union-attr]
-    with raw.cursor() as cursor:  # type: ignore[union-attr]
-        cursor.execute("""
-            LOAD 'auto_explain'; SET LOCAL auto_explain.log_min_duration = 0; SET LOCAL auto_explain.log_analyze = on;
-            SET LOCAL auto_explain.log_timing = off; SET LOCAL auto_explain.log_format = json;
-            SET LOCAL auto_explain.log_nested_statements = on; SET LOCAL client_min_messages = log
-        """)
-        cursor.execute(statement)
-        cursor.execute("SET LOCAL client_min_messages = notice; SET LOCAL auto_explain.log_min_duration = -1")
-    found = [json.loads(notice.partition("plan:\n")[2])["Plan"] for notice in notices.texts if "plan:\n" in notice]
-    assert found
-    return found
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
-
-
-def work(plan: dict[str, Any]) -> float:
-    """Rows that all nodes of a plan put out or threw away."""
-    discarded = ("Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck")
-    return sum(n["Actual Loops"] * (n["Actual Rows"] + sum(n.get(d, 0) for d in discarded)) for n in nodes(plan))
-
-
-def assert_work(toy: ToySky, statement: str, most: float) -> list[dict[str, Any]]:
-    """Run a statement; all its plans together handle fewer rows than that."""
-    found = plans(toy, statement)
-    heaviest = max(found, key=work)
-    tree = [(n["Node Type"], n.get("Relation Name"), n.get("Index Name"), n["Actual Rows"], n["Actual Loops"])
-            for n in nodes(heaviest)]  # fmt: skip
-    assert sum(map(work, found)) < most, (statement, tree)
-    return found
 
 
 @pytest.fixture(params=["just written", "analysed", "stale statistics", "more indexes"])
@@ -125,14 +73,6 @@ def analyse(toy: ToySky) -> None:
         "vasco.run_image",
     ):
         toy.execute(f"ANALYZE {table}")
-
-
-def assert_index_searches(found: list[dict[str, Any]], table: str, index: str) -> None:
-    """The table is only ever reached by its indexes, among them that one."""
-    scans = [n for plan in found for n in nodes(plan) if n.get("Relation Name") == table]
-    assert scans
-    assert {n["Node Type"] for n in scans} <= {"Bitmap Heap Scan", "Index Scan", "Index Only Scan"}
-    assert index in {n.get("Index Name") for plan in found for n in nodes(plan)}
 
 
 def test_searches_use_the_index_of_the_sky_and_that_of_coverage(crowded: ToySky, cone_moc) -> None:
