@@ -173,6 +173,25 @@ def test_trails_are_compared_with_the_detections_near_them(crowded: ToySky) -> N
     assert_work(crowded, f"SELECT * FROM sky.moving_near({e}, '{name}', 150, 20, 60)", 10 * n_objects)
 
 
+def test_searches_about_some_detections_use_the_index_of_the_sky(crowded: ToySky) -> None:
+    e = crowded.extraction_id
+    numbers = f"ARRAY(SELECT generate_series(1, {N_DETECTIONS // 4}))"
+    # Of each some 50 sources are seen by the index, a handful moved, measured and given.
+    found = assert_work(
+        crowded,
+        f"SELECT * FROM sky.sources_about({e}, {numbers}, 'gaia_dr3', 30, true)",
+        N_DETECTIONS // 4 * N_SOURCES // 10,
+    )
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_fast")
+    assert_index_searches(found, "detection", "detection_sky")
+    found = assert_work(crowded, f"SELECT * FROM sky.sources_about({e}, '{{7}}', 'gaia_dr3', 30, false)", N_SOURCES)
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    # From the twelve cells of the whole sky down to those of the circle: a few hundred are looked at.
+    found = assert_work(crowded, "SELECT sky.circle_covered('gaia_dr3', 150, 20, 90)", N_SOURCES)
+    assert_index_searches(found, "coverage", "coverage_lower")
+
+
 def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded: ToySky) -> None:
     e = crowded.extraction_id
     match = f"SELECT * FROM stage.match({e}, 'gaia_dr3')"
