@@ -1,8 +1,10 @@
 -- Sources of a catalogue about some detections of an extraction, in the two paths of sky.nearest_at_epoch: slow
 -- stars by the index at J1954.0, detection by detection; the few fast ones moved first, star by star.
--- own_epoch: also those that are within the radius where the catalogue itself puts them.
+-- mag_max: only those at least so bright, null for all. own_epoch: also those that are within the radius where the
+-- catalogue itself puts them.
 CREATE OR REPLACE FUNCTION sky.sources_about(
-    which_extraction_id bigint, numbers integer[], catalog_name text, radius_arcsec double precision, own_epoch boolean
+    which_extraction_id bigint, numbers integer[], catalog_name text, radius_arcsec double precision, mag_max real,
+    own_epoch boolean
 )
 RETURNS TABLE (
     number integer, source_id bigint, mag real, has_motion boolean,
@@ -38,7 +40,7 @@ BEGIN
                 WHERE q3c_join(d.ra, d.dec, r.ra_j1954, r.dec_j1954, $5 / 3600)
                 OFFSET 0
             ) AS s
-            WHERE NOT sky.is_fast(s.pmra_masyr, s.pmdec_masyr)
+            WHERE NOT sky.is_fast(s.pmra_masyr, s.pmdec_masyr) AND ($10 IS NULL OR s.mag <= $10)
         ),
         fast_star AS MATERIALIZED (
             SELECT r.source_id, r.mag, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear, p.ra_deg, p.dec_deg
@@ -73,10 +75,10 @@ BEGIN
                 sky.separation_arcsec(c.ra, c.dec, p.ra_deg, p.dec_deg) AS moved
             OFFSET 0
         ) AS s
-        WHERE s.sep <= $3 OR ($9 AND s.sep_own <= $3)
+        WHERE (s.sep <= $3 OR ($9 AND s.sep_own <= $3)) AND ($10 IS NULL OR c.mag <= $10)
     $query$, catalog_name)
     USING which_extraction_id, numbers, radius_arcsec, image.epoch_jyear, slow_radius, image.ra, image.dec, fast_radius,
-        own_epoch;
+        own_epoch, mag_max;
 END
 $$;
 COMMENT ON FUNCTION sky.sources_about IS

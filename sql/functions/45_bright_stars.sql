@@ -25,8 +25,8 @@ BEGIN
     FOREACH known IN ARRAY catalogs LOOP
         RETURN QUERY
         SELECT s.number, known, s.source_id, s.mag, s.sep_arcsec
-        FROM sky.sources_about(which_extraction_id, numbers, known, radius_arcsec, false) AS s
-        WHERE s.mag >= -2 AND s.mag <= mag_max::real;
+        FROM sky.sources_about(which_extraction_id, numbers, known, radius_arcsec, mag_max::real, false) AS s
+        WHERE s.mag >= -2;
     END LOOP;
 END
 $$;

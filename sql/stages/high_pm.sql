@@ -34,7 +34,7 @@ AS $$
         FROM setting AS p
         CROSS JOIN input AS i
         CROSS JOIN LATERAL unnest(p.catalogs) AS k (catalog)
-        CROSS JOIN LATERAL sky.sources_about(i.extraction_id, i.numbers, k.catalog, p.radius, true) AS s
+        CROSS JOIN LATERAL sky.sources_about(i.extraction_id, i.numbers, k.catalog, p.radius, NULL, true) AS s
     ),
     chosen AS MATERIALIZED (
         SELECT DISTINCT ON (s.extraction_id, s.number)

@@ -289,7 +289,7 @@ def test_sources_about_detections_are_those_of_a_search_one_by_one(toy: ToySky, 
     about = {
         (row.number, row.source_id): (row.sep_arcsec, row.sep_catalog_epoch_arcsec)
         for row in toy.execute(
-            "SELECT * FROM sky.sources_about(:e, ARRAY(SELECT generate_series(1, 40)), 'gaia_dr3', 90, false)",
+            "SELECT * FROM sky.sources_about(:e, ARRAY(SELECT generate_series(1, 40)), 'gaia_dr3', 90, NULL, false)",
             e=extraction_id,
         )
     }
