@@ -3,7 +3,7 @@
 -- solution. Either may be off by a pixel or two, by which headers differ in the origin of their pixels.
 -- Unknown where the plate is not on record.
 -- Parameters: unit (px of the plate or arcsec), min (inclusive), min_fraction (inclusive; of the scan's smaller side; the
--- larger of the two limits holds; 0 for none).
+-- larger of the two limits holds; left out for none).
 CREATE OR REPLACE FUNCTION stage.edge(
     which_run_id bigint, stage_name text, params jsonb, extraction_ids bigint[] DEFAULT NULL
 )

@@ -9,7 +9,7 @@
 -- no star. It is a pass only where look-ups of one of the families cover the whole circle.
 --
 -- Parameters: families, form, radius_arcsec (inclusive), mag_max (inclusive; fainter stars are not looked at),
--- line_mag, line_mag_per_arcsec (exclusive), steady_mag (inclusive; null for none).
+-- line_mag, line_mag_per_arcsec (exclusive), steady_mag (inclusive; left out for none).
 CREATE OR REPLACE FUNCTION stage.spike(
     which_run_id bigint, stage_name text, params jsonb, extraction_ids bigint[] DEFAULT NULL
 )

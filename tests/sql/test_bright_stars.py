@@ -19,7 +19,7 @@ VASCO60 = {
     "line_mag_per_arcsec": 0.09, "steady_mag": 12.4,
 }  # fmt: skip
 ANY = VASCO60 | {"form": "any"}
-REPLICATION = ANY | {"radius_arcsec": 170, "steady_mag": None}
+REPLICATION = {k: v for k, v in ANY.items() if k != "steady_mag"} | {"radius_arcsec": 170}
 HALO = {"families": ["ps1_bright"], "mag_max": 12, "radius_arcsec": 15, "radius_max_arcsec": 300}
 HIGH_PM = {"family": "gaia", "radius_arcsec": 5}
 
