@@ -209,6 +209,47 @@ def test_candidates_near_each_other_are_found_by_the_index_of_the_sky(crowded: T
     assert "detection_sky" in {n.get("Index Name") for plan in found for n in nodes(plan)}
 
 
+def test_searches_about_some_detections_use_the_index_of_the_sky(crowded: ToySky, cone_moc) -> None:
+    e = crowded.extraction_id
+    numbers = f"ARRAY(SELECT generate_series(1, {N_DETECTIONS // 4}))"
+    # Of each some 50 sources are seen by the index, a handful moved, measured and given.
+    found = assert_work(
+        crowded,
+        f"SELECT * FROM sky.sources_about({e}, {numbers}, 'gaia_dr3', 30, NULL, true)",
+        N_DETECTIONS // 4 * N_SOURCES // 10,
+    )
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_fast")
+    assert_index_searches(found, "detection", "detection_sky")
+    found = assert_work(
+        crowded, f"SELECT * FROM sky.sources_about({e}, '{{7}}', 'gaia_dr3', 30, NULL, false)", N_SOURCES
+    )
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    crowded.execute("DELETE FROM ref.coverage")
+    crowded.lookup("gaia_dr3", cone_moc(150, 20, 3.0))
+    # From the twelve cells of the whole sky down to those of the circle: a few hundred are looked at.
+    found = assert_work(crowded, "SELECT sky.circle_covered('gaia_dr3', 150, 20, 90)", N_SOURCES)
+    assert_index_searches(found, "coverage", "coverage_lower")
+
+
+def test_stages_of_place_and_time_look_at_each_detection_once(crowded: ToySky) -> None:
+    stages = {
+        "circle": {"radius_arcmin": 30}, "scope_dec": {"dec_min": 0}, "plate_centre": {"radius_deg": 2},
+        "edge": {"unit": "px", "min": 200, "min_fraction": 0},
+        "earth_shadow": {"reading": "image", "instant": "mid", "qualities": ["single"], "radius_deg": 8.69},
+    }  # fmt: skip
+    profile = Profile(
+        name="places", description="", extraction="seed", reference_stars=0,
+        stages=tuple(StageDefinition(stage=s, step=1, parameters=p) for s, p in stages.items()),
+    )  # fmt: skip
+    run_id = ensure_run(crowded.connection, profile)
+    crowded.execute("INSERT INTO vasco.run_image VALUES (:run, :e)", run=run_id, e=crowded.extraction_id)
+    for stage in stages:
+        assert_work(
+            crowded, f"SELECT stage.apply({run_id}, '{stage}', '{{{crowded.extraction_id}}}')", 50 * N_DETECTIONS
+        )
+
+
 def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded: ToySky) -> None:
     e = crowded.extraction_id
     match = f"SELECT * FROM stage.match({e}, 'gaia_dr3')"

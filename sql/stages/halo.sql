@@ -1,0 +1,69 @@
+-- Haloes: what lies in the halo of a bright star is likely made by it. A halo's surface brightness falls with the
+-- square of the distance (King 1971, PASP 83, 199, on plates of the same telescope), so it fades into the sky at
+-- a radius that grows with the root of the star's flux:
+--     radius = radius_arcsec * 10^(0.2 * (mag_max - mag)), radius_max_arcsec at most.
+-- The seeds' mask of bright stars begins with 15 arcsec at magnitude 12 as well. Stars are where they were at the
+-- plate's epoch. The value is how far outside the halo the detection is, in arcsec, of the star for which that is
+-- least; none where there is no star within radius_max_arcsec. It is a pass only where look-ups of one of the families
+-- cover that whole circle.
+-- Parameters: families, mag_max (inclusive), radius_arcsec (at mag_max), radius_max_arcsec (both inclusive).
+CREATE OR REPLACE FUNCTION stage.halo(
+    which_run_id bigint, stage_name text, params jsonb, extraction_ids bigint[] DEFAULT NULL
+)
+RETURNS TABLE (
+    extraction_id bigint, number integer, outcome vasco.outcome, value double precision, reason text, lookup_id bigint
+)
+LANGUAGE sql
+AS $$
+    WITH setting AS (
+        SELECT stage.catalogs_of(params -> 'families') AS catalogs,
+            (params ->> 'radius_max_arcsec')::double precision AS radius,
+            (params ->> 'mag_max')::double precision AS mag_max
+    ),
+    input AS MATERIALIZED (
+        SELECT d.extraction_id, array_agg(d.number) AS numbers
+        FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
+        GROUP BY d.extraction_id
+    ),
+    worst AS (
+        SELECT DISTINCT ON (i.extraction_id, s.number)
+            i.extraction_id, s.number, s.sep_arcsec - h.halo AS margin,
+            CASE WHEN s.sep_arcsec <= h.halo THEN format(
+                '%s star of magnitude %s at %s arcsec, in its halo of %s arcsec',
+                s.catalog, s.mag, round(s.sep_arcsec::numeric, 2), round(h.halo::numeric, 1)
+            ) END AS rejection
+        FROM setting AS p
+        CROSS JOIN input AS i
+        CROSS JOIN LATERAL stage.bright_stars(i.extraction_id, i.numbers, p.catalogs, p.radius, p.mag_max) AS s
+        CROSS JOIN LATERAL (
+            SELECT least(
+                p.radius,
+                (params ->> 'radius_arcsec')::double precision * 10 ^ (0.2::double precision * (p.mag_max - s.mag))
+            ) AS halo
+        ) AS h
+        ORDER BY i.extraction_id, s.number, s.sep_arcsec - h.halo, s.source_id
+    ),
+    -- Brought together by UNION and GROUP BY, not by a join, whose size the planner cannot know.
+    merged AS (
+        SELECT u.extraction_id, u.number, max(u.margin) AS margin, max(u.rejection) AS rejection
+        FROM (
+            SELECT n.extraction_id, n.number, NULL::double precision AS margin, NULL::text AS rejection
+            FROM input AS i
+            CROSS JOIN LATERAL (SELECT i.extraction_id, unnest(i.numbers) AS number) AS n
+            UNION ALL
+            SELECT w.extraction_id, w.number, w.margin, w.rejection FROM worst AS w
+        ) AS u
+        GROUP BY u.extraction_id, u.number
+    ),
+    image AS (
+        SELECT m.extraction_id, array_agg(m.number) AS numbers, array_agg(m.margin) AS margins,
+            array_agg(m.rejection) AS rejections
+        FROM merged AS m
+        GROUP BY m.extraction_id
+    )
+    SELECT i.extraction_id, j.*
+    FROM setting AS p
+    CROSS JOIN image AS i
+    CROSS JOIN LATERAL stage.judge_stars(i.extraction_id, i.numbers, i.margins, i.rejections, p.catalogs, p.radius) AS j
+$$;
+COMMENT ON FUNCTION stage.halo IS 'Veto of what lies in the halo of a bright star';
