@@ -9,7 +9,7 @@ SELECT
     t.evidence
 FROM plate.exposure_time AS t
 LEFT JOIN plate.plate AS p ON p.plate_id = t.plate_id
-LEFT JOIN plate.time_evidence AS a ON a.plate_id = t.plate_id AND a.kind = 'hour_angle' AND a.adopted
+LEFT JOIN plate.time_evidence AS a ON a.plate_id = t.plate_id AND a.kind = 'reading' AND a.adopted
 WHERE t.source = 'solution' AND t.reading = 'corrected';
 COMMENT ON VIEW api.plate_times IS 'When plates were exposed, by all evidence, and what their headers say literally';
 COMMENT ON COLUMN api.plate_times.plate_id IS 'Plate, header REGION [-] {meta.id;meta.main}';

@@ -55,7 +55,7 @@ class Vote:
     def verdict(self, reading: int) -> Literal["for", "against", "silent"]:
         """What it says of one reading."""
         if self.silent:
-            return "silent"
+            return "silent" if reading in self.supported or not self.supported else "against"
         return "for" if reading in self.supported else "against"
 
 

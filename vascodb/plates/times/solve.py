@@ -148,32 +148,31 @@ def _time_row(plate: Statements, decision: Decision) -> Mapping[str, Any]:
 
 
 def _evidence_rows(plate: Statements, residuals: NDArray[np.float64], decision: Decision) -> Iterable[dict[str, Any]]:
-    """Each reading with the hour angle's word on it, then the other witnesses."""
+    """Each reading with the hour angle's word on it, then the witnesses."""
     votes = {vote.kind: vote for vote in decision.votes}
     for i, reading in enumerate(plate.readings):
-        vote = votes["hour_angle"]
         yield {
-            "kind": "hour_angle",
+            "kind": "reading",
             "hypothesis": reading.clock,
             "start_utc": reading.start.isoformat(),
             "day_offset": reading.day_offset,
             "residual_minutes": _rounded(residuals[i]),
-            "verdict": vote.verdict(i),
+            "verdict": votes["hour_angle"].verdict(i),
             "adopted": i == decision.adopted,
-            "note": vote.note if reading.is_lawful else "no header of this survey is wrong by so much: not adopted",
+            "note": f"{plate.source}: {plate.date_obs_raw or 'date and time apart'}"
+            + ("" if reading.is_lawful else "; shown only: headers are a day early or right"),
         }
+    yield _row_of(votes["hour_angle"], decision, None, np.nan)
     if plate.clock_note is not None:
         yield {"kind": "image", "verdict": "for", "adopted": False, "note": plate.clock_note}
     if "cdrom" in votes and plate.cdrom_start is not None:
         residual = residual_at(plate.cdrom_start, plate.readings[0].start, residuals[0]) if plate.readings else np.nan
-        yield _row_of(votes["cdrom"], decision, plate.cdrom_start, residual, plate)
+        yield _row_of(votes["cdrom"], decision, plate.cdrom_start, residual)
     if "label_order" in votes:
-        yield _row_of(votes["label_order"], decision, None, np.nan, plate)
+        yield _row_of(votes["label_order"], decision, None, np.nan)
 
 
-def _row_of(
-    vote: Vote, decision: Decision, start: datetime | None, residual: float, plate: Statements
-) -> dict[str, Any]:
+def _row_of(vote: Vote, decision: Decision, start: datetime | None, residual: float) -> dict[str, Any]:
     """One witness's word on the adopted reading; where none was adopted, on all that are lawful."""
     if decision.adopted is not None:
         verdict = vote.verdict(decision.adopted)
