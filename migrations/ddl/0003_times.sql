@@ -14,7 +14,7 @@ COMMENT ON COLUMN plate.exposure_time.uncertainty_minutes IS 'Standard error of 
 CREATE TABLE plate.time_evidence (
     plate_id text NOT NULL,
     ordinal integer NOT NULL CHECK (ordinal > 0),
-    kind text NOT NULL CHECK (kind IN ('reading', 'hour_angle', 'cdrom', 'label_order', 'image')),
+    kind text NOT NULL CHECK (kind IN ('reading', 'hour_angle', 'cdrom', 'label_order', 'label_block', 'image')),
     hypothesis text,
     start_utc timestamptz,
     day_offset integer,
@@ -27,7 +27,7 @@ CREATE TABLE plate.time_evidence (
 COMMENT ON TABLE plate.time_evidence IS 'What each witness says of when a plate was exposed; vascodb plate-times writes it';
 COMMENT ON COLUMN plate.time_evidence.plate_id IS 'Plate, header REGION [-] {meta.id}';
 COMMENT ON COLUMN plate.time_evidence.ordinal IS 'Number of the row among the plate''s [-] {meta.number}';
-COMMENT ON COLUMN plate.time_evidence.kind IS 'reading: a moment that the header can mean; else who speaks: hour_angle (header OBSHA), cdrom, label_order or image [-] {meta.code.class}';
+COMMENT ON COLUMN plate.time_evidence.kind IS 'reading: a moment that the header can mean; else who speaks: hour_angle (header OBSHA), cdrom, label_order, label_block or image [-] {meta.code.class}';
 COMMENT ON COLUMN plate.time_evidence.hypothesis IS 'How the header is read: as written or carried (a surplus of minutes went into the hours) [-] {meta.code}';
 COMMENT ON COLUMN plate.time_evidence.start_utc IS 'Start of the exposure that the row is about [-] {time.start;obs.exposure}';
 COMMENT ON COLUMN plate.time_evidence.day_offset IS 'Days by which it is later than the header''s date [d] {time.interval}';

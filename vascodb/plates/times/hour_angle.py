@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 __all__ = [
     "DAY_MINUTES",
-    "SCATTER_MINUTES",
     "ZERO_POINT_MINUTES",
     "hour_angle_residuals",
     "ra_of_date",
@@ -24,9 +23,8 @@ _LONGITUDE_DEG = -116.863
 # What sidereal time gains in a day of 24 hours, and so by how much the residuals of two days differ.
 _SIDEREAL_RATE = 1.00273790935
 DAY_MINUTES = 1440.0 * (_SIDEREAL_RATE - 1.0)
-# Measured on 932 headers, as the page on plate times shows: median of the residuals, and their robust scatter.
+# Median of the residuals of 932 headers, measured; docs/plate-times.md shows what is left of it.
 ZERO_POINT_MINUTES = -0.49
-SCATTER_MINUTES = 0.47
 
 _J2000_JD = 2451545.0
 _UNIX_JD = 2440587.5

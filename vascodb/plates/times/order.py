@@ -1,4 +1,7 @@
-"""The witness of the neighbours: plates were numbered as they were exposed, so their nights follow their labels."""
+"""The witness of the neighbours: plates were numbered as they were exposed, so their nights follow their labels.
+
+And whoever wrote the headers took the evening's date or that of UT for hundreds of plates in a row.
+"""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -10,6 +13,8 @@ __all__ = ["Anchor", "Label", "Neighbours", "NightOrder", "read_label"]
 
 # E933 and E 64; ES18 is another series; repeated plates have a decimal.
 _LABEL = re.compile(r"([A-Z]+)\s*(\d+)(?:\.\d+)?")
+
+_BLOCK = 3
 
 
 @dataclass(frozen=True, order=True)
@@ -31,7 +36,7 @@ def read_label(plate_label: str | None) -> Label | None:
 
 @dataclass(frozen=True, order=True)
 class Anchor:
-    """A plate whose night other witnesses tell.
+    """A plate whose night other witnesses tell, and by how many days it is later than the header's date.
 
     A night at Palomar lies within one day of UT, so the night is that date.
     """
@@ -39,14 +44,24 @@ class Anchor:
     label: Label
     night: date
     plate_id: str
+    day_offset: int
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest anchors before and after a plate, in the order of the labels."""
+    """The nearest anchors before and after a plate, in the order of the labels.
+
+    Parameters
+    ----------
+    before, after : `Anchor` or None
+        The nearest.
+    block_offset : int or None
+        By how many days the nearest three on each side are later than their headers' dates, if all by the same.
+    """
 
     before: Anchor | None
     after: Anchor | None
+    block_offset: int | None = None
 
     def allow(self, night: date) -> bool:
         """Whether a night lies between theirs."""
@@ -83,7 +98,13 @@ class NightOrder:
         members = self._series.get(label.series, [])
         labels = [anchor.label for anchor in members]
         before, after = bisect_left(labels, label), bisect_right(labels, label)
-        return Neighbours(members[before - 1] if before > 0 else None, members[after] if after < len(members) else None)
+        around = [*members[max(0, before - _BLOCK) : before], *members[after : after + _BLOCK]]
+        offsets = {anchor.day_offset for anchor in around}
+        return Neighbours(
+            members[before - 1] if before > 0 else None,
+            members[after] if after < len(members) else None,
+            offsets.pop() if len(around) == 2 * _BLOCK and len(offsets) == 1 else None,
+        )
 
 
 def in_every_longest_chain(values: Sequence[date]) -> list[bool]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from vascodb.bulk import advisory_lock
 from vascodb.plates.dates import julian_year
 from vascodb.plates.times.decide import (
+    BlockWitness,
     CdromWitness,
     Decision,
     HourAngleWitness,
@@ -68,8 +69,11 @@ def solve_plate_times(connection: Connection) -> PlateTimesTotals:
     order = NightOrder(_anchors(plates, own))
     decisions = []
     for plate, witnesses in zip(plates, own, strict=True):
-        more: list[Witness] = [] if plate.label is None else [OrderWitness(order.neighbours(plate.label))]
-        decisions.append(decide(plate.readings, [*witnesses, *more]))
+        about: list[Witness] = []
+        if plate.label is not None:
+            neighbours = order.neighbours(plate.label)
+            about = [OrderWitness(neighbours), BlockWitness(neighbours)]
+        decisions.append(decide(plate.readings, [*witnesses, *about]))
     _store(connection, plates, residuals, decisions)
     counts = Counter(decision.quality for decision in decisions)
     return PlateTimesTotals(counts["agreed"], counts["single"], counts["conflicting"], counts["unknown"])
@@ -87,7 +91,8 @@ def _anchors(plates: Sequence[Statements], own: Sequence[Sequence[Witness]]) -> 
     for plate, witnesses in zip(plates, own, strict=True):
         decision = decide(plate.readings, witnesses)
         if plate.label is not None and decision.adopted is not None:
-            yield Anchor(plate.label, plate.readings[decision.adopted].start.date(), plate.plate_id)
+            reading = plate.readings[decision.adopted]
+            yield Anchor(plate.label, reading.start.date(), plate.plate_id, reading.day_offset)
 
 
 def _store(
@@ -168,8 +173,9 @@ def _evidence_rows(plate: Statements, residuals: NDArray[np.float64], decision: 
     if "cdrom" in votes and plate.cdrom_start is not None:
         residual = residual_at(plate.cdrom_start, plate.readings[0].start, residuals[0]) if plate.readings else np.nan
         yield _row_of(votes["cdrom"], decision, plate.cdrom_start, residual)
-    if "label_order" in votes:
-        yield _row_of(votes["label_order"], decision, None, np.nan)
+    for kind in ("label_order", "label_block"):
+        if kind in votes:
+            yield _row_of(votes[kind], decision, None, np.nan)
 
 
 def _row_of(vote: Vote, decision: Decision, start: datetime | None, residual: float) -> dict[str, Any]:
