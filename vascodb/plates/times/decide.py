@@ -238,14 +238,10 @@ def _weigh(best: int, readings: Sequence[Reading], heard: Sequence[tuple[Witness
     supporters = [(witness, vote) for witness, vote in heard if not vote.silent and best in vote.supported]
     opponents = [vote for vote in votes if not vote.silent and best not in vote.supported]
     told = _notes([vote for _, vote in supporters])
+    enough = len(supporters) >= _WITNESSES_NEEDED and any(vote.kind in _TELL_THE_MINUTE for _, vote in supporters)
     if not opponents:
-        return Decision(best, "agreed" if len(supporters) >= _WITNESSES_NEEDED else "single", told, votes)
-    outvoted = (
-        len(supporters) >= _WITNESSES_NEEDED
-        and any(vote.kind in _TELL_THE_MINUTE for _, vote in supporters)
-        and len(opponents) == 1
-        and opponents[0].kind in _TELL_THE_MINUTE
-    )
+        return Decision(best, "agreed" if enough else "single", told, votes)
+    outvoted = enough and len(opponents) == 1 and opponents[0].kind in _TELL_THE_MINUTE
     claim = opponents[0].claim
     if outvoted and (claim is None or all(witness.contradicts(claim, readings) for witness, _ in supporters)):
         return Decision(

@@ -169,7 +169,7 @@ def _plate_middle(header: dict[str, Any]) -> tuple[float, float]:
 
 
 def _images(connection: Connection) -> Iterator[tuple[str, int, str, str | None]]:
-    yield from connection.execute(
+    rows = connection.execute(
         text("""
             SELECT plate_id, min(image_id), date_obs_raw, ut_raw
             FROM plate.image
@@ -177,7 +177,9 @@ def _images(connection: Connection) -> Iterator[tuple[str, int, str, str | None]
             GROUP BY plate_id, date_obs_raw, ut_raw
             ORDER BY plate_id, date_obs_raw, ut_raw
         """)
-    ).tuples()
+    )
+    for plate_id, image_id, date_obs_raw, ut_raw in rows:
+        yield plate_id, image_id, date_obs_raw, ut_raw
 
 
 def _cdrom(connection: Connection) -> dict[str, tuple[str, datetime, float | None]]:
