@@ -16,7 +16,7 @@ from vascodb.plates.times import solve_plate_times
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "plate-times.md").read_text()
 # A query and the table that follows it.
-SHOWN = re.findall(r"```sql\n(.*?)```\n\n((?:\|[^\n]*\n)+)", PAGE, re.DOTALL)
+SHOWN = re.findall(r"```sql\n((?:(?!```).)*)```\n\n((?:\|[^\n]*\n)+)", PAGE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")

@@ -140,10 +140,11 @@ class OrderWitness:
         allowed = frozenset(i for i in lawful if self.neighbours.allow(readings[i].start.date()))
         nights = {readings[i].start.date() for i in allowed}
         told = str(self.neighbours) or "no other plate of this series has a known night"
-        if len(nights) > 1 or not lawful:
-            return Vote("label_order", allowed, True, f"{told}: either night is possible")
-        if not nights:
+        if lawful and not nights:
             return Vote("label_order", frozenset(), False, f"{told}: no reading lies between")
+        # Whoever allows all has excluded nothing.
+        if len(allowed) == len(lawful):
+            return Vote("label_order", allowed, True, f"{told}: every reading is possible")
         return Vote("label_order", allowed, False, f"{told}: only {nights.pop()} lies between")
 
     def contradicts(self, moment: datetime, readings: Sequence[Reading]) -> bool:

@@ -64,7 +64,7 @@ def hour_angle_residuals(
     jd = np.array([_UNIX_JD + moment.timestamp() / 86400.0 for moments in starts for moment in moments])
     right_ascension = ra_of_date(ra_deg[plate], dec_deg[plate], jd) / 15.0
     hours = np.mod(right_ascension - sidereal_hours(jd) - obsha[plate] + 12.0, 24.0) - 12.0
-    return np.split(60.0 * hours - ZERO_POINT_MINUTES, np.cumsum(counts)[:-1])
+    return np.split(60.0 * hours - ZERO_POINT_MINUTES, np.cumsum(counts))[:-1]
 
 
 def sidereal_hours(jd: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
 """What the database holds of each plate's exposure: headers of plates and images, and of the CD-ROMs."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -168,18 +167,17 @@ def _plate_middle(header: dict[str, Any]) -> tuple[float, float]:
     return float(ra), float(dec)
 
 
-def _images(connection: Connection) -> Iterator[tuple[str, int, str, str | None]]:
+def _images(connection: Connection) -> list[tuple[str, int, str, str | None]]:
     rows = connection.execute(
         text("""
-            SELECT plate_id, min(image_id), date_obs_raw, ut_raw
+            SELECT plate_id, min(image_id) AS image_id, date_obs_raw, ut_raw
             FROM plate.image
             WHERE status = 'ok' AND date_obs_raw IS NOT NULL
             GROUP BY plate_id, date_obs_raw, ut_raw
             ORDER BY plate_id, date_obs_raw, ut_raw
         """)
     )
-    for plate_id, image_id, date_obs_raw, ut_raw in rows:
-        yield plate_id, image_id, date_obs_raw, ut_raw
+    return [(row.plate_id, row.image_id, row.date_obs_raw, row.ut_raw) for row in rows]
 
 
 def _cdrom(connection: Connection) -> dict[str, tuple[str, datetime, float | None]]:
