@@ -83,15 +83,15 @@ def explain_plate(plate_id: str, kind: str) -> None:
     """
     parameters = {"plate_id": plate_id}
     with Database(Settings()).connect() as connection:
-        time = connection.execute(
+        found = connection.execute(
             text("SELECT * FROM api.plate_times WHERE plate_id = :plate_id"), parameters
-        ).mappings().one_or_none()  # fmt: skip
-        if time is None:
+        ).one_or_none()
+        if found is None:
             raise InputError(f"no time of plate {plate_id!r}; load its header, and run: vascodb plate-times")
         header = connection.execute(
             text("SELECT exposure_minutes, header ->> 'OBSHA' FROM plate.plate WHERE plate_id = :plate_id"), parameters
         ).one_or_none()
-        evidence = connection.execute(
+        rows = connection.execute(
             text("""
                 SELECT kind, hypothesis, start_utc, day_offset, residual_minutes, verdict, adopted, note
                 FROM plate.time_evidence
@@ -99,9 +99,10 @@ def explain_plate(plate_id: str, kind: str) -> None:
                 ORDER BY ordinal
             """),
             parameters,
-        ).mappings().all()  # fmt: skip
+        )
+        time, evidence = found._asdict(), [row._asdict() for row in rows]
     if kind == "json":
-        click.echo(json.dumps(dict(time) | {"witnesses": [dict(row) for row in evidence]}, default=datetime.isoformat))
+        click.echo(json.dumps(time | {"witnesses": evidence}, default=datetime.isoformat))
         return
     _print(time, None if header is None else tuple(header), evidence)
 

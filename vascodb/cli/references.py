@@ -30,15 +30,20 @@ def load_plates_command(source: Path) -> None:
     with all headers of the CD-ROMs of 1996, an independent source of dates and times. The times of all plates are then
     found anew.
     """
-    with Progress(console=Console(stderr=True), transient=True) as bar, Database(Settings()).connect() as connection:
-        task = bar.add_task("plates", total=None)
-        if source.suffix.lower() == ".dat":
-            headers = read_cdrom_headers(source)
+    if source.suffix.lower() == ".dat":
+        headers = read_cdrom_headers(source)
+        with Database(Settings()).connect() as connection:
             read, new = len(headers), load_cdrom_headers(connection, headers)
-        else:
+            totals = solve_plate_times(connection)
+    else:
+        with (
+            Progress(console=Console(stderr=True), transient=True) as bar,
+            Database(Settings()).connect() as connection,
+        ):
+            task = bar.add_task("plates", total=None)
             done = load_plates(connection, read_plate_headers(source), lambda n: bar.update(task, completed=n))
             read, new = done.read, done.new
-        totals = solve_plate_times(connection)
+            totals = solve_plate_times(connection)
     click.echo(f"plates: {read} read, {new} new, {read - new} stored already")
     click.echo(told(totals))
 
