@@ -1,6 +1,7 @@
 -- Takes out again what 0003_times.sql made.
-DROP FUNCTION IF EXISTS plate.time_of(text, text, text);
-DROP FUNCTION IF EXISTS plate.time_of(bigint, text, text);
+-- With whatever function of ours reads it; vascodb init makes those anew.
+DROP FUNCTION IF EXISTS plate.time_of(bigint, text, text) CASCADE;
+DROP FUNCTION IF EXISTS plate.time_of(text, text, text) CASCADE;
 DROP TABLE plate.time_evidence;
 DELETE FROM plate.exposure_time WHERE reading = 'corrected' OR source = 'cdrom';
 ALTER TABLE plate.exposure_time
