@@ -58,6 +58,8 @@ CASES: dict[str, tuple[list[Witness], str, bool]] = {
     "a wrong hour angle is outvoted": ([hour_angle(12), CdromWitness(TRUE), order(29, 29)], "single", True),
     "a day's hour angle is outvoted": ([hour_angle(0, TRUE - DAY), CdromWitness(TRUE), order(29, 29)], "single", True),
     "a day's CD-ROM is outvoted": ([hour_angle(0), CdromWitness(TRUE + DAY), order(29, 29)], "single", True),
+    "outvoted with the block": ([hour_angle(0, TRUE - DAY), CdromWitness(TRUE), block(1)], "single", True),
+    "an hour off, the block is known": ([hour_angle(0), CdromWitness(TRUE - DAY / 24), block(1)], "conflicting", False),
     "not by those that allow what it says": (
         [hour_angle(0, TRUE + DAY), CdromWitness(TRUE), order(29, 30)], "conflicting", False,
     ),
