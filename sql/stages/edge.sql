@@ -13,7 +13,7 @@ RETURNS TABLE (
 LANGUAGE sql
 AS $$
     WITH image AS MATERIALIZED (
-        SELECT i.extraction_id, im.plate_id, p.naxis1, p.naxis2, u.px, q AS plate_solution,
+        SELECT i.extraction_id, im.plate_id, p.naxis1, p.naxis2, u.px, q.solution_id AS plate_solution_id,
             -- Pixels of the image as pixels of the plate, where both are of one scan.
             m.kind = 'dss' AND q.kind = 'dss'
             AND abs(m.x_pixel_um / q.x_pixel_um - 1) < 0.001 AND abs(m.y_pixel_um / q.y_pixel_um - 1) < 0.001 AS same_scan,
@@ -41,7 +41,7 @@ AS $$
         WHERE im.same_scan
         UNION ALL
         SELECT s.x, s.y
-        FROM sky.plate_pixel(im.plate_solution, d.ra, d.dec) AS s
+        FROM sky.pixel_at(im.plate_solution_id, d.ra, d.dec) AS s
         WHERE NOT im.same_scan
     ) AS at ON true
     CROSS JOIN LATERAL (

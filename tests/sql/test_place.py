@@ -123,9 +123,9 @@ def test_pixels_of_a_position_are_those_of_the_solution(toy: ToySky, header: dic
     row = solution_row(astrometry)
     save_solutions(toy.connection, [row])
     got = toy.execute(
-        "SELECT p.x, p.y FROM plate.solution AS s "
-        "CROSS JOIN unnest(CAST(:ra AS float8[]), CAST(:dec AS float8[])) WITH ORDINALITY AS q (ra, dec, k) "
-        "CROSS JOIN LATERAL sky.plate_pixel(s, q.ra, q.dec) AS p WHERE s.solution_id = :id ORDER BY q.k",
+        "SELECT p.x, p.y "
+        "FROM unnest(CAST(:ra AS float8[]), CAST(:dec AS float8[])) WITH ORDINALITY AS q (ra, dec, k) "
+        "CROSS JOIN LATERAL sky.pixel_at(:id, q.ra, q.dec) AS p ORDER BY q.k",
         ra=ra.tolist(), dec=dec.tolist(), id=row["solution_id"],
     )  # fmt: skip
     assert np.abs(np.array([tuple(r) for r in got]) - np.stack([x, y], axis=1)).max() < 1e-4
@@ -135,11 +135,7 @@ def test_the_far_side_of_the_sky_is_on_no_plate(toy: ToySky) -> None:
     row = solution_row(read_astrometry(plate_header()))
     save_solutions(toy.connection, [row])
     for ra, dec in ((322.0, -24.0), (142.0, -60.0), (142.0, 80.0)):
-        found = toy.execute(
-            "SELECT p.* FROM plate.solution AS s CROSS JOIN LATERAL sky.plate_pixel(s, :ra, :dec) AS p "
-            "WHERE s.solution_id = :id",
-            ra=ra, dec=dec, id=row["solution_id"],
-        )  # fmt: skip
+        found = toy.execute("SELECT p.* FROM sky.pixel_at(:id, :ra, :dec) AS p", ra=ra, dec=dec, id=row["solution_id"])
         assert all(abs(p.x) > 14000 or abs(p.y) > 14000 for p in found)
 
 
