@@ -128,7 +128,7 @@ def test_pixels_of_a_position_are_those_of_the_solution(toy: ToySky, header: dic
         "CROSS JOIN LATERAL sky.pixel_at(:id, q.ra, q.dec) AS p ORDER BY q.k",
         ra=ra.tolist(), dec=dec.tolist(), id=row["solution_id"],
     )  # fmt: skip
-    assert np.abs(np.array([tuple(r) for r in got]) - np.stack([x, y], axis=1)).max() < 1e-4
+    assert np.abs(np.array([tuple(r) for r in got]) - np.stack([x, y], axis=1)).max() < 2e-3
 
 
 def test_the_far_side_of_the_sky_is_on_no_plate(toy: ToySky) -> None:
