@@ -76,7 +76,9 @@ def scatter(rng: np.random.Generator, n: int, centre: tuple[float, float], radiu
     return angles(v)
 
 
-def about(rng: np.random.Generator, ra_deg: Floats, dec_deg: Floats, sigma_deg: Floats | float) -> tuple[Floats, Floats]:
+def about(
+    rng: np.random.Generator, ra_deg: Floats, dec_deg: Floats, sigma_deg: Floats | float
+) -> tuple[Floats, Floats]:
     """A position near each of some, normally distributed on the tangent plane."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     east, north = (rng.normal(0, 1, len(ra_deg)) * np.radians(sigma_deg) for _ in range(2))
@@ -88,13 +90,15 @@ def about(rng: np.random.Generator, ra_deg: Floats, dec_deg: Floats, sigma_deg: 
 
 
 def clumps(rng: np.random.Generator, n: int, centre: tuple[float, float], radius_deg: float) -> tuple[Floats, Floats]:
-    """Positions in clusters of very different sizes and richness, with an even half behind them."""
+    """Positions in clusters of very different sizes and richness, and an even half among them."""
     ra, dec = scatter(rng, n, centre, radius_deg)
     n_clustered = n // 2
     n_clusters = max(1, n // 500)
-    cluster = np.minimum(rng.pareto(1.0, n_clustered).astype(np.int64), n_clusters - 1)
-    spread = radius_deg * 10.0 ** rng.uniform(-3, -1, n_clusters)
-    place = n_clustered + cluster % (n - n_clustered)
+    cluster = (n_clusters * rng.random(n_clustered) ** 2).astype(np.int64)
+    share = np.bincount(cluster, minlength=n_clusters) / n
+    # A spread like this makes cores 10 to 500 times as dense as the even half.
+    spread = radius_deg * np.sqrt(share) * 10.0 ** rng.uniform(-1.5, -0.7, n_clusters)
+    place = n_clustered + cluster
     ra[:n_clustered], dec[:n_clustered] = about(rng, ra[place], dec[place], spread[cluster])
     return ra, dec
 
@@ -136,9 +140,7 @@ def put_stars(connection: Connection, catalog: str, stars: Stars) -> None:
 
 def _star_rows(stars: Stars, rows: NDArray[np.int64]) -> pa.Table:
     n = len(rows)
-    motions = {
-        f"{name}_masyr": pa.array(getattr(stars, name)[rows], from_pandas=True) for name in ("pmra", "pmdec")
-    }
+    motions = {f"{name}_masyr": pa.array(getattr(stars, name)[rows], from_pandas=True) for name in ("pmra", "pmdec")}
     columns = {
         "source_id": stars.source_id[rows], "ra": stars.ra[rows], "dec": stars.dec[rows],
         "epoch_jyear": np.full(n, CATALOG_EPOCH, np.float32), **motions, "mag": np.full(n, 15, np.float32),
@@ -150,7 +152,11 @@ def _star_rows(stars: Stars, rows: NDArray[np.int64]) -> pa.Table:
 def put_detections(connection: Connection, ra: Floats, dec: Floats, epoch_jyear: float, *place: float) -> int:
     """An extraction of an image (right ascension, declination, radius in degrees) with these detections, numbered
     from 1; returns its id."""
-    extraction_id = ToySky(connection).extraction(place[0], place[1], place[2], epoch_jyear)
+    toy = ToySky(connection)
+    # A toy sky numbers what it makes from 1.
+    for _ in range(toy.scalar("SELECT coalesce(max(image_id), 0) FROM plate.image")):
+        next(toy._ids)
+    extraction_id = toy.extraction(place[0], place[1], place[2], epoch_jyear)
     n = len(ra)
     order = np.argsort(cells(ra, dec))
     columns: dict[str, NDArray[np.generic]] = {

@@ -6,6 +6,7 @@ of rows that all nodes of a plan handled, so that a nested loop over two large s
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from toysky import ToySky
 
 from vascodb.pipeline.runs import ensure_run
+from vascodb.plates.footprint import multirange
 from vascodb.profiles import load_profile
 
 N_SOURCES, N_DETECTIONS, N_FAST = 10_000, 1_000, 20
@@ -96,6 +98,8 @@ def crowded(request: pytest.FixtureRequest, toy: ToySky) -> ToySky:
     if request.param == "more indexes":
         toy.execute("CREATE INDEX ON ref.gaia_dr3 (mag); CREATE INDEX ON ref.gaia_dr3 (pmra_masyr)")
         toy.execute("CREATE INDEX ON ref.gaia_dr3 (dec); CREATE INDEX ON vasco.detection (snr_win)")
+        toy.execute("CREATE INDEX ON ref.gaia_dr3 (dec_j1954); CREATE INDEX ON ref.gaia_dr3 (epoch_jyear)")
+        toy.execute("CREATE INDEX ON vasco.detection (hpx29); CREATE INDEX ON vasco.detection (dec)")
         analyse(toy)
     elif request.param == "analysed":
         analyse(toy)
@@ -130,6 +134,9 @@ def test_searches_use_the_index_of_the_sky_and_that_of_coverage(crowded: ToySky,
     found = assert_work(crowded, f"SELECT * FROM sky.nearest_at_epoch({e}, 'gaia_dr3', 5.0)", 60 * N_DETECTIONS)
     assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
     assert_index_searches(found, "gaia_dr3", "gaia_dr3_fast")
+    # Few detections are so near a great boundary of Q3C's curve that the index is probed for each of four cells.
+    four_probes = [n for plan in found for n in nodes(plan) if n["Node Type"] == "BitmapOr"]
+    assert sum(n["Actual Loops"] for n in four_probes) < 0.4 * N_DETECTIONS
 
     found = assert_work(crowded, "SELECT * FROM sky.neighbours('gaia_dr3', 150, 20, 10, 1952)", 50 * N_FAST)
     assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
@@ -171,6 +178,51 @@ def test_trails_are_compared_with_the_detections_near_them(crowded: ToySky) -> N
     found = assert_work(crowded, f"SELECT * FROM stage.look({e}, '{name}')", 30 * (N_DETECTIONS + n_objects))
     assert "detection_sky" in {n.get("Index Name") for plan in found for n in nodes(plan)}
     assert_work(crowded, f"SELECT * FROM sky.moving_near({e}, '{name}', 150, 20, 60)", 10 * n_objects)
+    assert_work(crowded, f"SELECT * FROM api.moving_near({e}, 17)", 20 * n_objects)
+    assert_work(crowded, f"SELECT * FROM sky.trails({e}, '{name}')", 10 * n_objects)
+    found = assert_work(crowded, f"SELECT * FROM sky.nearest_trail({e}, '{name}', 30)", 20 * (N_DETECTIONS + n_objects))
+    assert_index_searches(found, "detection", "detection_sky")
+
+
+def test_what_is_known_of_an_image_is_found_without_reading_a_catalogue(crowded: ToySky) -> None:
+    e = crowded.extraction_id
+    statement = f"SELECT * FROM stage.catalogs_to_match({e}, '{{}}')"
+    assert_work(crowded, statement, N_DETECTIONS)
+    # Where neither coverage nor gaps tell, the catalogue's sources do.
+    crowded.execute("DELETE FROM ref.coverage")
+    found = assert_work(crowded, statement, N_DETECTIONS)
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    assert "gaia_dr3" in crowded.execute(statement).scalars().all()
+
+
+def test_coverage_and_gaps_are_changed_by_looking_at_what_they_overlap(crowded: ToySky, cone_moc) -> None:
+    crowded.execute("DELETE FROM ref.coverage")
+    covering = crowded.lookup("gaia_dr3", cone_moc(150, 20, 8.0))
+    failed = crowded.gap("gaia_dr3", cone_moc(150, -20, 8.0))
+    n_stored = crowded.scalar("SELECT count(*) FROM ref.coverage") + crowded.scalar("SELECT count(*) FROM ref.gap")
+    ranges = multirange(cone_moc(150.5, 20, 0.02)), multirange(cone_moc(150.5, -20, 0.02))
+    most = 100 * max(one.count("[") for one in ranges)
+    assert most < n_stored
+    for statement in (
+        *(f"SELECT ref.uncovered('gaia_dr3', '{one}')" for one in ranges),
+        *(f"SELECT ref.knows_of('gaia_dr3', '{one}')" for one in ranges),
+        *(f"SELECT ref.add_gap('gaia_dr3', {failed}, '{one}')" for one in ranges),
+        *(f"SELECT ref.add_coverage('gaia_dr3', {covering}, '{one}')" for one in ranges),
+    ):
+        assert_work(crowded, statement, most)
+
+
+def test_every_function_that_searches_the_sky_is_looked_at_here(connection) -> None:
+    searching = connection.execute(
+        text("""
+            SELECT p.oid::regproc::text
+            FROM pg_proc AS p
+            JOIN pg_namespace AS n ON n.oid = p.pronamespace
+            WHERE (n.nspname = 'sky' AND p.prosrc ~ '(FROM|JOIN) (vasco|ref|plate|sky)[.]') OR p.prosrc LIKE '%q3c_join%'
+        """)
+    ).scalars()
+    here = Path(__file__).read_text()
+    assert [name for name in searching if f"{name}(" not in here and not name.startswith("q3c_")] == []
 
 
 def test_matching_judging_and_reading_handle_each_detection_a_few_times(crowded: ToySky) -> None:
