@@ -9,10 +9,35 @@ RETURN 3600 * q3c_dist(ra1, dec1, ra2, dec2);
 COMMENT ON FUNCTION sky.separation_arcsec IS 'Great-circle distance of two positions in degrees, in arcsec';
 
 -- Linear space motion without parallax and radial velocity (Hipparcos Catalogue, ESA SP-1200,
--- vol. 1, 1.5.5): the unit vector moves along the tangent plane and is projected back. Exact at
--- the poles, where adding pm / cos(dec) to the right ascension is not. A missing motion is none.
--- It returns a table, because PostgreSQL inlines only such functions in FROM; the fences keep the
+-- vol. 1, 1.5.5): the unit vector moves along the tangent plane. Exact at the poles, where adding
+-- pm / cos(dec) to the right ascension is not. A missing motion is none.
+-- It returns a table, because PostgreSQL inlines only such functions in FROM; the fence keeps the
 -- trigonometry from being written out once per use.
+CREATE OR REPLACE FUNCTION sky.moved_vector(
+    from_ra_deg double precision, from_dec_deg double precision, pmra_masyr double precision, pmdec_masyr double precision,
+    delta_yr double precision
+)
+RETURNS TABLE (x double precision, y double precision, z double precision, length double precision)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
+AS $$
+    SELECT
+        t.cos_dec * t.cos_ra - t.east * t.sin_ra - t.north * t.sin_dec * t.cos_ra,
+        t.cos_dec * t.sin_ra + t.east * t.cos_ra - t.north * t.sin_dec * t.sin_ra,
+        t.sin_dec + t.north * t.cos_dec,
+        sqrt(1 + t.east * t.east + t.north * t.north)
+    FROM (
+        SELECT
+            sin(radians(from_ra_deg)) AS sin_ra, cos(radians(from_ra_deg)) AS cos_ra,
+            sin(radians(from_dec_deg)) AS sin_dec, cos(radians(from_dec_deg)) AS cos_dec,
+            radians(coalesce(pmra_masyr, 0) * delta_yr / 3600000.0) AS east,
+            radians(coalesce(pmdec_masyr, 0) * delta_yr / 3600000.0) AS north
+        OFFSET 0
+    ) AS t
+$$;
+COMMENT ON FUNCTION sky.moved_vector IS
+    'Vector towards a position in degrees moved by a proper motion in mas/yr over some years, and its length';
+
+-- The same, projected back to the sphere.
 CREATE OR REPLACE FUNCTION sky.propagate(
     from_ra_deg double precision, from_dec_deg double precision, pmra_masyr double precision, pmdec_masyr double precision,
     delta_yr double precision
@@ -26,24 +51,29 @@ AS $$
     FROM (
         SELECT atan2d(v.y, v.x) AS a, atan2d(v.z, sqrt(v.x * v.x + v.y * v.y)) AS d
         FROM (
-            SELECT
-                t.cos_dec * t.cos_ra - t.east * t.sin_ra - t.north * t.sin_dec * t.cos_ra AS x,
-                t.cos_dec * t.sin_ra + t.east * t.cos_ra - t.north * t.sin_dec * t.sin_ra AS y,
-                t.sin_dec + t.north * t.cos_dec AS z
-            FROM (
-                SELECT
-                    sin(radians(from_ra_deg)) AS sin_ra, cos(radians(from_ra_deg)) AS cos_ra,
-                    sin(radians(from_dec_deg)) AS sin_dec, cos(radians(from_dec_deg)) AS cos_dec,
-                    radians(coalesce(pmra_masyr, 0) * delta_yr / 3600000.0) AS east,
-                    radians(coalesce(pmdec_masyr, 0) * delta_yr / 3600000.0) AS north
-                OFFSET 0
-            ) AS t
+            SELECT m.x, m.y, m.z
+            FROM sky.moved_vector(from_ra_deg, from_dec_deg, pmra_masyr, pmdec_masyr, delta_yr) AS m
             OFFSET 0
         ) AS v
         OFFSET 0
     ) AS p
 $$;
 COMMENT ON FUNCTION sky.propagate IS 'Position in degrees moved by a proper motion in mas/yr over some years';
+
+-- Distance between unit vectors and back. Differences of vectors keep small separations to 1e-10 arcsec, about
+-- as well as positions in degrees do themselves.
+CREATE OR REPLACE FUNCTION sky.chord_squared(sep_arcsec double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN 4 * sin(radians(sep_arcsec / 7200)) * sin(radians(sep_arcsec / 7200));
+COMMENT ON FUNCTION sky.chord_squared IS 'Square of the distance of two unit vectors that are so many arcsec apart';
+
+CREATE OR REPLACE FUNCTION sky.chord_arcsec(chord_squared double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Opposite vectors may be a hair more than 2 apart. Not strict: with least() it would not be inlined then.
+RETURN 7200 * degrees(asin(least(sqrt(chord_squared) / 2, 1)));
+COMMENT ON FUNCTION sky.chord_arcsec IS 'Angle in arcsec between two unit vectors, from the square of their distance';
 
 -- The rest of a star's displacement that an index at J1954.0 does not hold: stars up to 100 mas/yr
 -- stay within this padding; faster ones are searched one by one.

@@ -64,6 +64,35 @@ END
 $$;
 COMMENT ON FUNCTION sky.neighbours IS 'Sources of a catalogue within a radius of a position at an epoch, nearest first';
 
+-- Q3C tells up to four cells of its index that hold a circle, and q3c_join probes the index for each. Mostly
+-- they lie close together on the curve that the index follows, and reading on from the first to the last is
+-- cheaper than four probes. Cells that are not needed are given as (1, -1).
+CREATE OR REPLACE FUNCTION sky.first_ipix(ra_deg double precision, dec_deg double precision, radius_deg double precision)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE
+RETURN least(
+    q3c_nearby_it(ra_deg, dec_deg, radius_deg, 0), nullif(q3c_nearby_it(ra_deg, dec_deg, radius_deg, 2), 1),
+    nullif(q3c_nearby_it(ra_deg, dec_deg, radius_deg, 4), 1), nullif(q3c_nearby_it(ra_deg, dec_deg, radius_deg, 6), 1)
+);
+COMMENT ON FUNCTION sky.first_ipix IS 'First number that Q3C''s index may have for a position in a circle';
+
+CREATE OR REPLACE FUNCTION sky.last_ipix(ra_deg double precision, dec_deg double precision, radius_deg double precision)
+RETURNS bigint
+LANGUAGE sql IMMUTABLE
+RETURN greatest(
+    q3c_nearby_it(ra_deg, dec_deg, radius_deg, 1), q3c_nearby_it(ra_deg, dec_deg, radius_deg, 3),
+    q3c_nearby_it(ra_deg, dec_deg, radius_deg, 5), q3c_nearby_it(ra_deg, dec_deg, radius_deg, 7)
+);
+COMMENT ON FUNCTION sky.last_ipix IS 'Last number that Q3C''s index may have for a position in a circle';
+
+-- How far apart the first and the last may be for that. One number is 9.1e-8 square arcsec in the mean, and this
+-- about 130 circles; each of the four cells has 1.3 to 5. At the veto's radius five circles of six are read in one go.
+CREATE OR REPLACE FUNCTION sky.one_probe_length(radius_deg double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 6e16 * radius_deg * radius_deg;
+COMMENT ON FUNCTION sky.one_probe_length IS 'Longest run of Q3C''s index that is read in one go when a circle is searched';
+
 -- The nearest counterpart of every detection of an extraction at the plate's epoch. One row per
 -- detection that has one within the radius; ties go to the smaller source_id.
 CREATE OR REPLACE FUNCTION sky.nearest_at_epoch(which_extraction_id bigint, catalog_name text, radius_arcsec double precision)
@@ -72,70 +101,100 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     image plate.image;
+    slow_radius double precision;
     fast_radius double precision;
 BEGIN
     SELECT i.* INTO STRICT image
     FROM vasco.extraction AS e JOIN plate.image AS i USING (image_id)
     WHERE e.extraction_id = which_extraction_id;
+    slow_radius := (radius_arcsec + sky.slow_padding_arcsec(image.epoch_jyear)) / 3600;
     -- A windowed position may lie some pixels outside the image.
-    fast_radius := image.radius_deg * 3600 + 60 + radius_arcsec + sky.fast_padding_arcsec(image.epoch_jyear);
+    fast_radius := image.radius_deg + (60 + radius_arcsec + sky.fast_padding_arcsec(image.epoch_jyear)) / 3600;
 
+    -- The radius is written out: as a parameter it would be passed to the sky index anew for each of its uses.
     RETURN QUERY EXECUTE format($query$
-        WITH slow AS (
-            SELECT d.number, n.source_id, n.sep, n.n_within
-            FROM vasco.detection AS d
-            CROSS JOIN LATERAL (
-                SELECT c.source_id, c.sep, count(*) OVER () AS n_within
+        WITH pair AS (
+            SELECT s.number, s.source_id, s.chord_squared
+            FROM (
+                SELECT d.number, near.source_id,
+                    (m.x / m.length - d.x) * (m.x / m.length - d.x) + (m.y / m.length - d.y) * (m.y / m.length - d.y)
+                    + (m.z / m.length - d.z) * (m.z / m.length - d.z) AS chord_squared
                 FROM (
-                    SELECT near.source_id, sky.separation_arcsec(d.ra, d.dec, p.ra_deg, p.dec_deg) AS sep
+                    SELECT a.number, a.ra, a.dec,
+                        cos(radians(a.dec)) * cos(radians(a.ra)) AS x, cos(radians(a.dec)) * sin(radians(a.ra)) AS y,
+                        sin(radians(a.dec)) AS z,
+                        sky.first_ipix(a.ra, a.dec, %2$L) AS first_ipix,
+                        sky.last_ipix(a.ra, a.dec, %2$L) AS last_ipix
                     FROM (
-                        SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear
-                        FROM ref.%1$I AS r
-                        WHERE q3c_join(d.ra, d.dec, r.ra_j1954, r.dec_j1954, ($3 + sky.slow_padding_arcsec($2)) / 3600)
+                        -- Neighbours in the sky find each other's part of the index in the processor's cache. No
+                        -- index has this order, which would be one of the whole table.
+                        SELECT o.number, o.ra, o.dec
+                        FROM vasco.detection AS o
+                        WHERE o.extraction_id = $1
+                        ORDER BY o.hpx29
                         OFFSET 0
-                    ) AS near
-                    CROSS JOIN LATERAL sky.propagate(
-                        near.ra, near.dec, near.pmra_masyr, near.pmdec_masyr, $2 - near.epoch_jyear
-                    ) AS p
-                    WHERE NOT sky.is_fast(near.pmra_masyr, near.pmdec_masyr)
+                    ) AS a
                     OFFSET 0
-                ) AS c
-                WHERE c.sep <= $3
-                ORDER BY c.sep, c.source_id
-                LIMIT 1
-            ) AS n
-            WHERE d.extraction_id = $1
-        ),
-        -- The few stars above 100 mas/yr near the image, where they were when it was exposed.
-        fast_star AS MATERIALIZED (
-            SELECT r.source_id, p.ra_deg, p.dec_deg
-            FROM ref.%1$I AS r
-            CROSS JOIN LATERAL sky.propagate(r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear) AS p
-            WHERE sky.is_fast(r.pmra_masyr, r.pmdec_masyr)
-            AND q3c_join($4, $5, r.ra_j1954, r.dec_j1954, $6 / 3600)
-        ),
-        fast AS (
-            SELECT DISTINCT ON (d.number)
-                d.number, f.source_id, sky.separation_arcsec(d.ra, d.dec, f.ra_deg, f.dec_deg) AS sep,
-                count(*) OVER (PARTITION BY d.number) AS n_within
-            FROM fast_star AS f
-            CROSS JOIN LATERAL (
-                SELECT d.extraction_id, d.number, d.ra, d.dec
-                FROM vasco.detection AS d
-                WHERE q3c_join(f.ra_deg, f.dec_deg, d.ra, d.dec, $3 / 3600)
+                ) AS d
+                CROSS JOIN LATERAL (
+                    SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear, r.dec_j1954
+                    FROM ref.%1$I AS r
+                    WHERE d.last_ipix - d.first_ipix <= sky.one_probe_length(%2$L)
+                    AND q3c_ang2ipix(r.ra_j1954, r.dec_j1954) BETWEEN d.first_ipix AND d.last_ipix
+                    UNION ALL
+                    SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear, r.dec_j1954
+                    FROM ref.%1$I AS r
+                    WHERE d.last_ipix - d.first_ipix > sky.one_probe_length(%2$L)
+                    AND q3c_join(d.ra, d.dec, r.ra_j1954, r.dec_j1954, %2$L)
+                    OFFSET 0
+                ) AS near
+                CROSS JOIN LATERAL (
+                    SELECT v.*
+                    FROM sky.moved_vector(near.ra, near.dec, near.pmra_masyr, near.pmdec_masyr, $2 - near.epoch_jyear) AS v
+                    OFFSET 0
+                ) AS m
+                WHERE abs(near.dec_j1954 - d.dec) <= %2$L
+                AND NOT sky.is_fast(near.pmra_masyr, near.pmdec_masyr)
                 OFFSET 0
-            ) AS d
-            WHERE d.extraction_id = $1
-            ORDER BY d.number, sep, f.source_id
+            ) AS s
+            WHERE s.chord_squared <= sky.chord_squared($3)
+            UNION ALL
+            SELECT q.number, q.source_id, q.chord_squared
+            FROM (
+                SELECT d.extraction_id, d.number, f.source_id,
+                    (f.x - m.x) * (f.x - m.x) + (f.y - m.y) * (f.y - m.y) + (f.z - m.z) * (f.z - m.z) AS chord_squared
+                FROM (
+                    -- The few stars above 100 mas/yr near the image, where they were when it was exposed.
+                    SELECT r.source_id, p.ra_deg, p.dec_deg, m.x / m.length AS x, m.y / m.length AS y, m.z / m.length AS z
+                    FROM ref.%1$I AS r
+                    CROSS JOIN LATERAL sky.propagate(r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear) AS p
+                    CROSS JOIN LATERAL sky.moved_vector(r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear) AS m
+                    WHERE sky.is_fast(r.pmra_masyr, r.pmdec_masyr)
+                    AND q3c_join($4, $5, r.ra_j1954, r.dec_j1954, $6)
+                    OFFSET 0
+                ) AS f
+                CROSS JOIN LATERAL (
+                    SELECT a.extraction_id, a.number, a.ra, a.dec
+                    FROM vasco.detection AS a
+                    WHERE q3c_join(f.ra_deg, f.dec_deg, a.ra, a.dec, ($3 + 0.001) / 3600)
+                    OFFSET 0
+                ) AS d
+                CROSS JOIN LATERAL sky.moved_vector(d.ra, d.dec, 0, 0, 0) AS m
+                OFFSET 0
+            ) AS q
+            WHERE q.extraction_id = $1 AND q.chord_squared <= sky.chord_squared($3)
         )
-        SELECT
-            coalesce(s.number, f.number),
-            CASE WHEN coalesce((s.sep, s.source_id) <= (f.sep, f.source_id), f.number IS NULL)
-                THEN s.source_id ELSE f.source_id END,
-            least(s.sep, f.sep),
-            (coalesce(s.n_within, 0) + coalesce(f.n_within, 0))::integer
-        FROM slow AS s FULL JOIN fast AS f USING (number)
-    $query$, catalog_name)
+        SELECT DISTINCT ON (n.number) n.number, n.source_id, sky.chord_arcsec(n.chord_squared), n.n_within
+        FROM (
+            SELECT p.number, p.source_id, p.chord_squared, (count(*) OVER detection)::integer AS n_within
+            FROM pair AS p
+            WINDOW detection AS (
+                PARTITION BY p.number ORDER BY p.chord_squared, p.source_id
+                ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+            )
+        ) AS n
+        ORDER BY n.number, n.chord_squared, n.source_id
+    $query$, catalog_name, slow_radius)
     USING which_extraction_id, image.epoch_jyear, radius_arcsec, image.ra, image.dec, fast_radius;
 END
 $$;
