@@ -1,2 +1,4 @@
 -- Takes out again what 0003_shapes.sql made.
-SELECT 1;
+DROP TABLE vasco.shape_measure;
+DROP TABLE vasco.morph_measure;
+DROP TABLE vasco.psf_statistics;
