@@ -22,6 +22,7 @@ from vascodb.cli import (
     ingest,
     queries,
     references,
+    releases,
     settings,
     simulate,
 )
@@ -51,7 +52,9 @@ def cli(context: click.Context, verbose: int) -> None:
     logging.basicConfig(level=(logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)], format="%(message)s")
 
 
-for group in (database, settings, references, hats, fetch, fetch_images, ingest, queries, evidence, simulate, demo):
+for group in (
+    database, settings, references, releases, hats, fetch, fetch_images, ingest, queries, evidence, simulate, demo,
+):  # fmt: skip
     for command in group.COMMANDS:
         cli.add_command(command)
 
