@@ -160,8 +160,8 @@ def test_stages_of_ours_judge_the_release_as_it_judged_itself(connection: Connec
     }  # fmt: skip
     stages = [
         ("s0", 1, "published", {"label": "S0"}), ("morph", 2, "", morph), ("shape", 3, "", shape),
-        ("gaia", 4, "veto", {"family": "gaia"}), ("gsc", 4, "veto", {"family": "gsc"}),
-        ("shape_published", 4, "published", {"label": "S0S_SHAPE"}),
+        ("gaia", 3, "veto", {"family": "gaia"}), ("gsc", 3, "veto", {"family": "gsc"}),
+        ("shape_published", 3, "published", {"label": "S0S_SHAPE"}),
     ]  # fmt: skip
     profile = Profile(
         name="again", description="again", extraction="seed", reference_stars=0,
@@ -175,25 +175,22 @@ def test_stages_of_ours_judge_the_release_as_it_judged_itself(connection: Connec
         {"run_id": run_id, "ids": extractions},
     )
     for stage in profile.stages:
+        # Thousands of images in one transaction: the planner must know what the stages before wrote.
+        connection.execute(text("ANALYZE vasco.verdict, vasco.run_image"))
         connection.execute(text("SELECT stage.apply(:run_id, :stage)"), {"run_id": run_id, "stage": stage.stage})
     found = counts(connection, "SELECT stage, outcome::text, count(*) FROM vasco.verdict GROUP BY 1, 2")
     outcomes = {(stage, outcome): n for stage, outcome, n in found}
     assert (outcomes["s0", "pass"], outcomes["s0", "fail"]) == (15303, 19)
     # The release kept the 37 that it could not judge.
     assert (outcomes["morph", "pass"], outcomes["morph", "unknown"], outcomes["morph", "fail"]) == (9497, 37, 5769)
-    assert outcomes["shape", "pass"] == outcomes["gaia", "pass"] == outcomes["shape_published", "pass"]
-    assert outcomes["gsc", "pass"] + outcomes["gsc", "fail"] == outcomes["shape", "pass"]
-    kept = connection.scalar(
-        text("""
-            SELECT count(*) FROM vasco.published_verdict AS v
-            WHERE v.stage = 'S0S_SHAPE' AND NOT v.rejected AND NOT EXISTS (
-                SELECT 1 FROM vasco.verdict AS m
-                WHERE m.stage = 'morph' AND m.outcome = 'unknown' AND m.extraction_id = v.extraction_id
-                AND m.number = v.number
-            )
-        """)
-    )
-    assert outcomes["shape", "pass"] == kept
+    # Of the 639 that it kept in SHAPE three are among them; the others are the same ones.
+    assert outcomes["shape", "pass"] == outcomes["shape_published", "pass"] == 636
+    other = """
+        SELECT count(*) FROM vasco.verdict AS a JOIN vasco.verdict AS b USING (run_id, extraction_id, number)
+        WHERE a.stage = 'shape' AND b.stage = 'shape_published' AND (a.outcome = 'pass') <> (b.outcome = 'pass')
+    """
+    assert connection.scalar(text(other)) == 0
+    assert (outcomes["gaia", "pass"], outcomes["gsc", "pass"] + outcomes["gsc", "fail"]) == (9497, 636)
 
 
 def test_the_slices_of_whole_plates_come_in_with_their_own_checksums(
