@@ -3,6 +3,9 @@ DELETE FROM vasco.verdict AS v USING vasco.release_tile AS t WHERE t.extraction_
 DELETE FROM vasco.clip_window AS w USING vasco.release_tile AS t WHERE t.extraction_id = w.extraction_id;
 DELETE FROM vasco.run_image AS i USING vasco.release_tile AS t WHERE t.extraction_id = i.extraction_id;
 DELETE FROM vasco.match AS m USING vasco.release_tile AS t WHERE t.extraction_id = m.extraction_id;
+DELETE FROM vasco.morph_measure AS m USING vasco.release_tile AS t WHERE t.extraction_id = m.extraction_id;
+DELETE FROM vasco.shape_measure AS m USING vasco.release_tile AS t WHERE t.extraction_id = m.extraction_id;
+DELETE FROM vasco.psf_statistics AS s USING vasco.release_tile AS t WHERE t.extraction_id = s.extraction_id;
 DROP TABLE vasco.imported_match, vasco.published_verdict, vasco.release_stage;
 DELETE FROM vasco.detection AS d USING vasco.release_tile AS t WHERE t.extraction_id = d.extraction_id;
 DROP TABLE vasco.release_tile;

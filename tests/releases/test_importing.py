@@ -1,10 +1,13 @@
 """A release becomes images, extractions, detections, states and verdicts; what it does not show stays unknown."""
 
 from collections.abc import Iterator
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from smallrelease import A, B, C, D, E, SmallRelease
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +16,7 @@ from toysky import ToySky
 from vascodb.audits import audits, count_rows
 from vascodb.db import Database
 from vascodb.errors import InputError
+from vascodb.migrate import initialise
 from vascodb.pipeline.explain import explain
 from vascodb.profiles import Profile, StageDefinition
 from vascodb.releases import import_release, release_extractions
@@ -429,6 +433,24 @@ def test_an_import_that_fails_leaves_nothing(database: Database, tmp_path: Path,
         assert (
             connection.scalar(text("SELECT count(*) FROM pg_class WHERE relnamespace = 'staging'::regnamespace")) == 0
         )
+
+
+def test_a_step_down_takes_what_was_imported_and_leaves_the_rest(database: Database, tmp_path: Path) -> None:
+    import_release(database, SmallRelease().write(tmp_path / "small"))
+    with database.connect() as connection:
+        toy = ToySky(connection)
+        own = toy.extraction()
+        toy.detections(own, [10.0], [10.0])
+        judged(toy, stage("gaia", 1, "veto", family="gaia"), stage("s0", 2, "published", label="S0"))
+        with as_file(files("vascodb.migrations")) as folder:
+            config = Config()
+            config.set_main_option("script_location", str(folder))
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0002")
+        assert connection.execute(text("SELECT extraction_id FROM vasco.detection")).scalars().all() == [own]
+        assert connection.scalar(text("SELECT count(*) FROM ref.lookup")) == 0
+        initialise(connection)
+    assert import_release(database, tmp_path / "small").new
 
 
 def test_the_command_reports_what_came_in(vascodb, small_folder: Path, tmp_path: Path) -> None:
