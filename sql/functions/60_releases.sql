@@ -5,13 +5,18 @@ CREATE OR REPLACE FUNCTION stage.resolve_plates(which_release_id bigint)
 RETURNS bigint
 LANGUAGE sql
 AS $$
-    WITH told AS MATERIALIZED (
-        SELECT t.image_id, min(x.plate_id) AS plate_id
+    -- Few tiles are dated, of ten thousands. Fenced, because the planner knows nothing of tiles just written.
+    WITH dated AS MATERIALIZED (
+        SELECT t.image_id, t.obs_start
         FROM vasco.release_tile AS t
-        JOIN plate.exposure_time AS x ON x.start_utc = t.obs_start
-        WHERE t.release_id = which_release_id AND t.plate_source <> 'date'
-        AND x.source = 'plate header' AND x.reading = 'literal'
-        GROUP BY t.image_id
+        WHERE t.release_id = which_release_id AND t.plate_source <> 'date' AND t.obs_start IS NOT NULL
+    ),
+    told AS MATERIALIZED (
+        SELECT d.image_id, min(x.plate_id) AS plate_id
+        FROM dated AS d
+        JOIN plate.exposure_time AS x ON x.start_utc = d.obs_start
+        WHERE x.source = 'plate header' AND x.reading = 'literal'
+        GROUP BY d.image_id
         HAVING count(DISTINCT x.plate_id) = 1
     ),
     named AS (

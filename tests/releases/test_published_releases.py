@@ -114,7 +114,7 @@ def test_the_states_of_the_other_catalogues_are_those_of_the_flags(connection: C
 
 
 def test_14_survivors_are_on_another_plate_than_planned(connection: Connection, vasco60) -> None:
-    # Of 417 dated tiles three show a plate whose date another plate's header has as well.
+    # The other three show XE217, whose date is that of XE864 as well.
     assert (vasco60[1].tiles_dated, vasco60[1].plates_resolved) == (417, 414)
     found = counts(
         connection,
