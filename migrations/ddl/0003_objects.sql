@@ -1,8 +1,5 @@
 -- Sources on the sky: detections of one source brought together, and the plates that cover and detect it.
 
-ALTER TABLE plate.image ADD COLUMN planned_plate text;
-COMMENT ON COLUMN plate.image.planned_plate IS 'Plate that the plan names, attribution only [-] {meta.id}';
-
 -- How far to search for what may contain a position: the widest image and the widest plate, by one probe each.
 CREATE INDEX image_radius ON plate.image (radius_deg);
 CREATE INDEX plate_reach ON plate.plate (

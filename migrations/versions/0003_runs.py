@@ -1,4 +1,4 @@
-"""Runs by name with a ledger, objects on the sky, shapes, plate fits, and imported releases.
+"""Runs by name with a ledger, shapes, plate fits, imported releases, objects on the sky, and true times of plates.
 
 Revision ID: 0003
 Revises: 0002
@@ -9,7 +9,7 @@ from vascodb.migrations.ddl import run_files
 revision = "0003"
 down_revision = "0002"
 
-_SUBJECTS = ("runs", "objects", "shapes", "plate_fit", "imports", "times")
+_SUBJECTS = ("runs", "shapes", "plate_fit", "imports", "objects", "times")
 
 
 def upgrade() -> None:

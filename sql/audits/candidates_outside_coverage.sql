@@ -19,4 +19,12 @@ AND NOT EXISTS (
     WHERE r.family = s.parameters ->> 'family' AND r.moving AND m.complete
     AND sky.separation_arcsec(d.ra, d.dec, m.ra_deg, m.dec_deg) <= m.radius_arcsec
 )
+-- Of an imported detection the release's own look-up will do.
+AND NOT EXISTS (
+    SELECT 1
+    FROM vasco.imported_match AS p
+    JOIN ref.catalog AS r USING (catalog)
+    WHERE p.extraction_id = c.extraction_id AND p.number = c.number AND p.state = 'clear'
+    AND r.family = s.parameters ->> 'family'
+)
 ORDER BY c.run, c.src_id, family;

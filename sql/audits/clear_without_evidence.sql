@@ -5,6 +5,11 @@ FROM vasco.match AS m
 LEFT JOIN ref.lookup AS l ON l.lookup_id = m.lookup_id AND l.catalog = m.catalog
 WHERE m.state = 'clear' AND l.complete IS NOT TRUE
 UNION ALL
+SELECT 'imported match', m.extraction_id, m.number, m.catalog, m.lookup_id
+FROM vasco.imported_match AS m
+LEFT JOIN ref.lookup AS l ON l.lookup_id = m.lookup_id AND l.catalog = m.catalog
+WHERE m.state = 'clear' AND l.complete IS NOT TRUE
+UNION ALL
 SELECT 'verdict', v.extraction_id, v.number, s.parameters ->> 'family', v.lookup_id
 FROM vasco.verdict AS v
 JOIN vasco.run_stage AS s

@@ -174,6 +174,18 @@ AS $$
 BEGIN
     IF (SELECT c.moving FROM ref.catalog AS c WHERE c.catalog = catalog_name) THEN
         RETURN QUERY SELECT m.* FROM stage.look_moving(which_extraction_id, catalog_name) AS m;
+    ELSIF EXISTS (
+        SELECT 1 FROM vasco.extraction AS e JOIN plate.image AS i USING (image_id)
+        WHERE e.extraction_id = which_extraction_id AND i.epoch_jyear IS NULL
+    ) THEN
+        -- Stars cannot be moved to an epoch that nobody knows, as of some imported images: nothing is found
+        -- there, and that means nothing.
+        RETURN QUERY
+        SELECT f.number,
+            CASE f.state WHEN 'clear' THEN 'unknown' ELSE f.state END::vasco.look_state,
+            f.source_id, f.sep_arcsec, f.n_within, NULL::bigint,
+            CASE f.state WHEN 'clear' THEN 'the date of the image is not known' ELSE f.reason END
+        FROM stage.look_fixed(which_extraction_id, catalog_name) AS f;
     ELSE
         RETURN QUERY SELECT f.* FROM stage.look_fixed(which_extraction_id, catalog_name) AS f;
     END IF;
@@ -316,6 +328,12 @@ AS $$
         FROM vasco.match AS m
         WHERE m.extraction_id = which_extraction_id AND m.number = which_number
         AND m.catalog IN (SELECT c.catalog FROM ref.catalog AS c WHERE c.family = family_name)
+        UNION ALL
+        -- What a release says of an imported detection stands beside what was found here.
+        SELECT p.state, p.sep_arcsec, p.catalog, p.lookup_id, p.reason
+        FROM vasco.imported_match AS p
+        WHERE p.extraction_id = which_extraction_id AND p.number = which_number
+        AND p.catalog IN (SELECT c.catalog FROM ref.catalog AS c WHERE c.family = family_name)
         UNION ALL
         SELECT 'not_covered', NULL, NULL, NULL, NULL
     ) AS l

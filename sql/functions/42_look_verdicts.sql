@@ -12,7 +12,8 @@ AS $$
         END::vasco.outcome,
         s.sep_arcsec,
         CASE s.state
-            WHEN 'matched' THEN format('%s source at %s arcsec', s.catalog, round(s.sep_arcsec::numeric, 3))
+            -- A release may say that there is one, but not where.
+            WHEN 'matched' THEN s.catalog || coalesce(' source at ' || round(s.sep_arcsec::numeric, 3) || ' arcsec', ' source')
             WHEN 'unknown' THEN s.reason
             WHEN 'not_covered' THEN coalesce(
                 s.catalog || ': ' || s.reason, format('no complete %s look-up covers the position', family_name)

@@ -27,7 +27,7 @@ BEGIN
         source (tables, rows) AS (
             VALUES
                 ('ref.lookup', $q$(
-                    SELECT *, CASE WHEN kind IN ('file', 'bulk') THEN endpoint END AS file_name
+                    SELECT *, CASE WHEN kind IN ('file', 'bulk', 'import') THEN endpoint END AS file_name
                     FROM ref.lookup
                     WHERE complete AND kind <> 'canary'
                 )$q$),

@@ -25,7 +25,8 @@ AS $$
                 s.catalog || ': ' || s.reason, format('no complete %s look-up covers the position', params ->> 'family')
             )
         END,
-        CASE WHEN s.state = 'clear' THEN s.lookup_id END
+        -- A release may say that there is one, but not where: then it stands on that.
+        CASE WHEN s.state = 'clear' OR s.sep_arcsec IS NULL THEN s.lookup_id END
     FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
     CROSS JOIN LATERAL stage.family_look(d.extraction_id, d.number, params ->> 'family') AS s
 $$;

@@ -160,7 +160,9 @@ BEGIN
     FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
     CROSS JOIN LATERAL (
         SELECT
-            CASE WHEN bool_or(v.x IS NULL OR v.x = 'NaN') THEN 'NaN'
+            CASE WHEN bool_or(v.x IS NULL OR v.x = 'NaN')
+                -- Of unknown brightness: no bin is its own.
+                OR d.mag_auto IS NULL AND params ->> 'stars_per_bin' IS NOT NULL THEN 'NaN'
                 ELSE coalesce(max(abs(v.x - w.median) / (1.4826 * w.mad)) FILTER (WHERE w.lower IS NOT NULL), 0)
             END AS sigmas
         FROM jsonb_array_elements_text(params -> 'quantities') AS q (quantity)

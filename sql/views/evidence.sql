@@ -24,7 +24,7 @@ CROSS JOIN LATERAL (
             WHERE n.catalog = c.catalog AND n.kind = 'canary' AND NOT n.complete
         ) AS canaries_failed
     FROM ref.lookup AS k
-    WHERE k.catalog = c.catalog AND k.kind <> 'canary'
+    WHERE k.catalog = c.catalog AND k.kind NOT IN ('canary', 'import')
 ) AS l
 CROSS JOIN LATERAL (
     SELECT sum((upper(g.hpx29) - lower(g.hpx29))::double precision) AS cells
@@ -65,7 +65,7 @@ ORDER BY l.asked_at DESC, l.lookup_id;
 COMMENT ON VIEW api.lookups IS 'Every look-up with its evidence, newest first';
 COMMENT ON COLUMN api.lookups.lookup_id IS 'Look-up [-] {meta.id;meta.main}';
 COMMENT ON COLUMN api.lookups.catalog IS 'Catalogue that was asked [-] {meta.id}';
-COMMENT ON COLUMN api.lookups.kind IS 'How it was asked: file, bulk, area, list, moving, canary or footprint [-] {meta.code}';
+COMMENT ON COLUMN api.lookups.kind IS 'How it was asked: file, bulk, area, list, moving, canary, footprint or import [-] {meta.code}';
 COMMENT ON COLUMN api.lookups.region IS 'Region that was asked for [-] {meta.note}';
 COMMENT ON COLUMN api.lookups.complete IS 'Whether the answer holds everything in the region [-] {meta.code.qual}';
 COMMENT ON COLUMN api.lookups.status IS 'ok, failed, or split into parts that were asked for again [-] {meta.code.status}';

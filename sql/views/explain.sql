@@ -74,9 +74,19 @@ BEGIN
     FOR c IN SELECT k.catalog, k.match_radius_arcsec, k.moving FROM ref.catalog AS k ORDER BY k.catalog LOOP
         catalog := c.catalog;
         match_radius_arcsec := c.match_radius_arcsec;
-        SELECT m.state, m.reason INTO state, reason
-        FROM vasco.match AS m
-        WHERE m.extraction_id = which_extraction_id AND m.number = which_number AND m.catalog = c.catalog;
+        -- look_state is declared in the order of precedence; a release's word stands beside our own.
+        SELECT l.state, l.reason INTO state, reason
+        FROM (
+            SELECT m.state, m.reason
+            FROM vasco.match AS m
+            WHERE m.extraction_id = which_extraction_id AND m.number = which_number AND m.catalog = c.catalog
+            UNION ALL
+            SELECT p.state, concat_ws(': ', 'by ' || p.source, p.reason)
+            FROM vasco.imported_match AS p
+            WHERE p.extraction_id = which_extraction_id AND p.number = which_number AND p.catalog = c.catalog
+        ) AS l
+        ORDER BY l.state
+        LIMIT 1;
         state := coalesce(state, 'not_covered');
 
         IF c.moving THEN

@@ -193,7 +193,8 @@ def test_the_plan_of_every_function_that_searches_the_sky_is_looked_at(connectio
                 SELECT p.oid::regproc::text
                 FROM pg_proc AS p
                 JOIN pg_namespace AS n ON n.oid = p.pronamespace
-                WHERE (n.nspname = 'sky' AND p.prosrc ~ '(FROM|JOIN) (vasco|ref|plate)[.]') OR p.prosrc LIKE '%q3c_join%'
+                WHERE (n.nspname = 'sky' AND p.prosrc ~ '(FROM|JOIN) (vasco|ref|plate)[.]')
+                OR p.prosrc LIKE '%q3c_join%'
             """)
         ).scalars()
     )

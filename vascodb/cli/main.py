@@ -23,6 +23,7 @@ from vascodb.cli import (
     plate_times,
     queries,
     references,
+    releases,
     run,
     settings,
     simulate,
@@ -54,8 +55,8 @@ def cli(context: click.Context, verbose: int) -> None:
 
 
 for group in (
-    database, settings, references, hats, fetch, fetch_images, plate_times, ingest, run, queries, evidence, simulate,
-    demo,
+    database, settings, references, releases, hats, fetch, fetch_images, plate_times, ingest, run, queries, evidence,
+    simulate, demo,
 ):  # fmt: skip
     for command in group.COMMANDS:
         cli.add_command(command)

@@ -79,8 +79,8 @@ def _print_explanation(e: Explanation) -> None:
     d = e.detection
     console.print(f"[bold]{d['src_id']}[/] at {d['ra']:.6f}, {d['dec']:.6f}")
     console.print(
-        f"plate {d['plate_id']}, epoch {d['epoch_jyear']:.4f}, pixel {d['xwin_image']:.2f}, {d['ywin_image']:.2f}, "
-        f"MAG_AUTO {d['mag_auto']:.3f}, SNR_WIN {d['snr_win']:.1f}"
+        f"plate {d['plate_id']}, epoch {_digits(d['epoch_jyear'], 4)}, pixel {_digits(d['xwin_image'], 2)}, "
+        f"{_digits(d['ywin_image'], 2)}, MAG_AUTO {_digits(d['mag_auto'], 3)}, SNR_WIN {_digits(d['snr_win'], 1)}"
     )
     sources = Table(
         "catalogue", "state", "nearest source", "at plate epoch", "at its own", "mag", "pm mas/yr", "evidence",
@@ -121,7 +121,7 @@ def _evidence(source: Mapping[str, Any]) -> str:
     """What a catalogue's state stands on: the look-up that covers the position, or why none does."""
     if source["state"] == "unknown" and source["failure"] is not None:
         return f"failed {_ago(source['failed_at'])}: {source['failure']}"
-    if source["state"] == "not_covered" and source["reason"] is not None:
+    if source["reason"] is not None and (source["state"] == "not_covered" or source["covered_by"] is None):
         return str(source["reason"])
     return "nothing" if source["covered_by"] is None else f"{source['covered_by']}, {_ago(source['covered_at'])}"
 
@@ -133,6 +133,11 @@ def _ago(when: datetime) -> str:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _digits(value: float | None, digits: int) -> str:
+    # Of a detection that a release published little is known.
+    return "unknown" if value is None else f"{value:.{digits}f}"
 
 
 def _arcsec(value: float | None) -> str:

@@ -18,12 +18,15 @@ from vascodb.errors import InputError
 from vascodb.pipeline.judging import StageProgress
 from vascodb.pipeline.running import Runner, RunReport
 from vascodb.pipeline.selection import Selected, Selection, select_images
-from vascodb.profiles import Profile, load_profile
+from vascodb.profiles import Profile, load_profile, profile_names
+from vascodb.releases import release_extractions
 from vascodb.settings import Settings
 
 __all__ = ["COMMANDS"]
 
 SOME_UNKNOWN = 3
+# A release has no pixels; a profile's form for it takes what it measured as published.
+RELEASE_FORM = "_release"
 
 _FUNNEL = {
     "stage": """
@@ -82,6 +85,7 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 )
 @click.option("--plates", multiple=True, callback=_names, metavar="NAMES", help="Plates, by the images' true REGION.")
 @click.option("--plan", type=existing_path, metavar="FILE", help="The tiles of a plan that are ingested.")
+@click.option("--release", metavar="NAME", help="An imported release, by the profile's form for releases.")
 @click.option("--all", "everything", is_flag=True, help="Every ingested image.")
 @click.option("--from-stage", metavar="STAGE", help="Judge from this stage on, also what is judged already.")
 @click.option(
@@ -98,6 +102,7 @@ def run_command(
     tiles: tuple[str, ...],
     plates: tuple[str, ...],
     plan: Path | None,
+    release: str | None,
     everything: bool,
     from_stage: str | None,
     changes: tuple[str, ...],
@@ -111,9 +116,14 @@ def run_command(
     """
     database = Database(Settings())
     selection = Selection(tiles, plates, plan, everything)
-    profile = _profile(database, name, profile_name, changes)
+    if release is not None and not selection.is_empty:
+        raise InputError("a release is judged by itself; leave out --tiles, --plates, --plan and --all")
+    profile = _profile(database, name, profile_name, of_release=release is not None).setting(changes)
     with database.connect() as connection:
-        selected = Selected(()) if selection.is_empty else select_images(connection, selection, profile.extraction)
+        if release is not None:
+            selected = Selected(tuple(release_extractions(connection, release)))
+        else:
+            selected = Selected(()) if selection.is_empty else select_images(connection, selection, profile.extraction)
     console = Console(stderr=True)
     shown = console.is_terminal if progress is None else progress
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -133,14 +143,20 @@ def run_command(
     return SOME_UNKNOWN if done.unknown else 0
 
 
-def _profile(database: Database, name: str, profile_name: str | None, changes: tuple[str, ...]) -> Profile:
+def _profile(database: Database, name: str, profile_name: str | None, *, of_release: bool) -> Profile:
     """The profile that is asked for, or the run's own where there is one."""
     if profile_name is None:
         with database.connect() as connection:
             stored = connection.scalar(text("SELECT parameters FROM vasco.run WHERE run = :run"), {"run": name})
         if stored is not None:
-            return Profile.model_validate(stored).setting(changes)
-    return load_profile(profile_name or "default").setting(changes)
+            return Profile.model_validate(stored)
+    wanted = profile_name or "default"
+    if of_release and not wanted.endswith(RELEASE_FORM):
+        forms = [p.removesuffix(RELEASE_FORM) for p in profile_names() if p.endswith(RELEASE_FORM)]
+        if wanted not in forms:
+            raise InputError(f"profile {wanted!r} has no form for releases; there are: {', '.join(forms)}")
+        wanted += RELEASE_FORM
+    return load_profile(wanted)
 
 
 def _print_report(database: Database, done: RunReport, selected: Selected) -> None:

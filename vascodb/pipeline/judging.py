@@ -15,6 +15,7 @@ __all__ = ["Judge", "Measurer", "StageProgress", "judge"]
 
 # Detections that one transaction judges at most, unless a single image has more.
 _DETECTIONS_AT_ONCE = 500_000
+_IMAGES_WITHOUT_STATISTICS = 20
 
 Transactions = Callable[[], AbstractContextManager[Connection]]
 
@@ -103,6 +104,10 @@ class Judge:
         """Judge images by one stage; returns those of which a verdict changed."""
         changed: set[int] = set()
         done = 0
+        if len(images) > _IMAGES_WITHOUT_STATISTICS:
+            # The planner has to know how many verdicts there are by now.
+            with self.transactions() as connection:
+                connection.execute(text("ANALYZE vasco.verdict, vasco.run_image"))
         self.progress(StageProgress(stage.stage, place, n_stages, 0, len(images)))
         for batch in self._batches(images):
             measurer = self.measurers.get(stage.function)

@@ -42,4 +42,4 @@ def polygon(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], order: in
 def multirange(moc: MOC) -> str:
     """A MOC as the text of a PostgreSQL ``int8multirange`` of half-open cell ranges."""
     ranges = np.asarray(moc.to_depth29_ranges, dtype=np.int64).reshape(-1, 2)
-    return "{" + ",".join(f"[{low},{high})" for low, high in ranges) + "}"
+    return "{" + ",".join(f"[{low},{high})" for low, high in ranges.tolist()) + "}"
