@@ -269,6 +269,29 @@ AS $$
 $$;
 COMMENT ON FUNCTION ref.knows_of IS 'Whether a catalogue was ever asked, well or in vain, about any of some cells of order 29';
 
+-- Catalogues of which anything at all is known: sources, sky that was asked for, well or in vain, or the paths of
+-- moving objects.
+CREATE OR REPLACE FUNCTION ref.known_catalogs()
+RETURNS TABLE (catalog text)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    has_sources boolean;
+BEGIN
+    FOR catalog IN SELECT c.catalog FROM ref.catalog AS c ORDER BY c.catalog LOOP
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM ref.%I)', catalog) INTO has_sources;
+        IF has_sources
+            OR EXISTS (SELECT 1 FROM ref.coverage AS k WHERE k.catalog = known_catalogs.catalog)
+            OR EXISTS (SELECT 1 FROM ref.gap AS k WHERE k.catalog = known_catalogs.catalog)
+            OR EXISTS (SELECT 1 FROM ref.moving_look AS k WHERE k.catalog = known_catalogs.catalog)
+        THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ref.known_catalogs IS 'Catalogues of which anything at all is known';
+
 -- Catalogues to match an extraction against: those of the families asked for, loaded or not, and every other
 -- that knows anything of its sky, so that its word can be read beside theirs.
 CREATE OR REPLACE FUNCTION stage.catalogs_to_match(which_extraction_id bigint, families text[])

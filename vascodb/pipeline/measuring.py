@@ -10,7 +10,6 @@ from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.extract.config import load_config
 from vascodb.extract.passes import fit_psf, measure, pass1
-from vascodb.extract.psf import PsfModel
 from vascodb.ids import file_sha256
 from vascodb.pipeline.detections import load_detections, save_measurements
 from vascodb.pipeline.judging import Measurer, Transactions
@@ -62,7 +61,6 @@ class PsfMeasurer:
         warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._database, self._profile, self._progress, self._warn = database, profile, progress, warn
-        self._config = load_config(profile.extraction)
 
     def measure(self, transactions: Transactions, run_id: int, stage: Row[Any], extraction_ids: Sequence[int]) -> None:
         """Measure what the stage is going to judge, image by image, each in a transaction of its own."""
@@ -91,14 +89,12 @@ class PsfMeasurer:
             )
             return
         self._progress(f"{image.tile_id}: measure {len(targets)} detections")
+        config = load_config(self._profile.extraction)
         with working_folder(self._database.settings.work_dir) as folder:
-            psf = self._psf(path, folder)
+            try:
+                psf = fit_psf(path, pass1(path, config, folder), config, folder)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
             detections = load_detections(connection, extraction_id)
-            measurements = measure(path, self._config, psf, detections, targets, folder)
+            measurements = measure(path, config, psf, detections, targets, folder)
             save_measurements(self._database, connection, extraction_id, measurements)
-
-    def _psf(self, path: Path, folder: Path) -> PsfModel:
-        try:
-            return fit_psf(path, pass1(path, self._config, folder), self._config, folder)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error

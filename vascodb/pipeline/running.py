@@ -19,6 +19,9 @@ from vascodb.profiles import Profile
 
 __all__ = ["RunReport", "Runner"]
 
+# The extraction of what was never extracted here.
+IMPORTED = "imported"
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -145,13 +148,19 @@ class Runner:
             yield connection
 
     def _match(self, images: Sequence[int]) -> None:
+        with self.database.connect() as connection:
+            known = connection.scalar(text("SELECT count(*) FROM ref.known_catalogs()"))
+        # Of a release only what is known anyway can say more than the release itself.
+        families = [] if self.profile.extraction == IMPORTED else self.profile.families
+        if not known and not families:
+            return
         for done, extraction_id in enumerate(images):
             self.progress(StageProgress("match", 0, len(self.profile.stages), done, len(images)))
             with self.database.connect() as connection:
                 advisory_lock(connection, f"extraction {extraction_id}")
                 catalogs = connection.scalars(
                     text("SELECT catalog FROM stage.catalogs_to_match(:extraction_id, :families)"),
-                    {"extraction_id": extraction_id, "families": self.profile.families},
+                    {"extraction_id": extraction_id, "families": families},
                 ).all()
                 for catalog in catalogs:
                     connection.execute(
