@@ -38,6 +38,8 @@ demo: install
 bench: install
 	$(VENV)/bin/python bench/run.py
 	$(VENV)/bin/python bench/bulk.py
+	$(VENV)/bin/python bench/match.py
+	$(VENV)/bin/python bench/full_run.py
 
 docs: install
 	$(VENV)/bin/python docs/generate.py

@@ -18,6 +18,7 @@ from vascodb.loaders.client.failure import Cause
 from vascodb.loaders.client.services import ServiceSettings, default_services
 from vascodb.loaders.registry import catalogs
 from vascodb.migrate import sql_files
+from vascodb.pipeline.running import IMPORTED
 from vascodb.profiles import load_profile, profile_names
 from vascodb.settings import Settings
 
@@ -248,22 +249,26 @@ def _folded(line: str) -> str:
 
 def _profiles_page() -> str:
     parts = [
-        "# Profiles\n\nA profile is a file in `vascodb/profiles`: an ordered list of stages, all of which a candidate "
-        "must pass. Stages of one step judge the same detections: those that passed every stage of every earlier step. "
-        "[functions.md](functions.md#schema-stage) says what each function and its parameters do.\n\n"
+        "# Profiles\n\nA profile is a file in `vascodb/profiles`: an ordered list of stages, each of which must let a "
+        "candidate go on. Stages of one step judge the same detections: those that all of the step before let go on. "
+        "A detection goes on with a pass, and with an outcome that the stage tolerates; what tolerates `fail` only "
+        "marks it. [functions.md](functions.md#schema-stage) says what each function and its parameters do.\n\n"
     ]
-    configurations = set()
+    configurations: set[str] = set()
     for name in profile_names():
         profile = load_profile(name)
-        configurations.add(profile.extraction)
+        configurations |= {profile.extraction} - {IMPORTED}
         rows = [
-            [str(stage.step), _code(stage.stage), _code(f"stage.{stage.function_name}"), _parameters(stage.parameters)]
+            [
+                str(stage.step), _code(stage.stage), _code(f"stage.{stage.function_name}"),
+                _parameters(stage.parameters), ", ".join(map(_code, stage.tolerates)),
+            ]
             for stage in profile.stages
-        ]
+        ]  # fmt: skip
         parts.append(
             f"## {name}\n\nDescription: {profile.description}.\n\n"
             f"Extraction: `{profile.extraction}`. Reference stars measured per image: {profile.reference_stars}.\n\n"
-            + _table(["step", "stage", "function", "parameters"], rows)
+            + _table(["step", "stage", "function", "parameters", "tolerates"], rows)
         )
     parts += [_extraction(load_config(name)) for name in sorted(configurations)]
     return "".join(parts)

@@ -180,12 +180,15 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     -- Whatever reaches this stage, so that what is stored does not depend on that. Images of which measures
-    -- are published need no medians of ours.
+    -- are published, or that were never extracted here, have no medians of ours.
     WITH wanted AS MATERIALIZED (
         SELECT i.extraction_id
         FROM vasco.run_image AS i
         WHERE i.run_id = which_run_id AND (extraction_ids IS NULL OR i.extraction_id = ANY (extraction_ids))
         AND NOT EXISTS (SELECT 1 FROM vasco.morph_measure AS p WHERE p.extraction_id = i.extraction_id OFFSET 0)
+        AND EXISTS (
+            SELECT 1 FROM vasco.detection AS o WHERE o.extraction_id = i.extraction_id AND o.xwin_image IS NOT NULL OFFSET 0
+        )
     )
     INSERT INTO vasco.psf_statistics AS stored (
         extraction_id, population, n_known, n_stars, fwhm_median_px, spread_median

@@ -87,7 +87,7 @@ def test_the_published_survivors_in_the_shadow(toy: ToySky, shared_data: Path) -
 
 
 def judged(toy: ToySky, extraction_id: int, **parameters: Any) -> list[Any]:
-    values = {"reading": "literal", "instant": "start", "qualities": ["agreed", "single"], "radius_deg": RADIUS_DEG}
+    values = {"reading": "literal", "instant": "start", "radius_deg": RADIUS_DEG}
     only = StageDefinition(stage="only", function="earth_shadow", step=1, parameters=values | parameters)
     profile = Profile(name="toy", description="", extraction="seed", reference_stars=0, stages=(only,))
     run_id = toy.judge(profile, extraction_id)
@@ -102,8 +102,9 @@ def judged(toy: ToySky, extraction_id: int, **parameters: Any) -> list[Any]:
 def statement(toy: ToySky, source: str, start: str | None, reading: str = "literal", quality: str = "single") -> None:
     toy.execute(
         "INSERT INTO plate.exposure_time VALUES ('XE001', :source, :reading, CAST(:start AS timestamptz), "
-        "CAST(:start AS timestamptz) + interval '30 minutes', NULL, :quality, 'toy')",
+        "CAST(:start AS timestamptz) + interval '30 minutes', NULL, :quality, 'toy', :uncertainty)",
         source=source, reading=reading, start=start, quality=quality,
+        uncertainty=0.5 if reading == "corrected" and start else None,
     )  # fmt: skip
 
 
@@ -152,43 +153,25 @@ def test_the_time_is_the_images_own_or_else_the_plates(toy: ToySky) -> None:
     assert judged(toy, extraction_id)[0].outcome == "fail"
 
 
-@pytest.mark.parametrize(
-    ("start", "quality", "reading"),
-    [(None, "unknown", "literal"), (NIGHT, "conflicting", "literal"), (NIGHT, "single", "corrected")],
-)
-def test_without_a_time_that_is_believed_it_is_unknown(toy: ToySky, start, quality, reading) -> None:
+def test_without_a_time_under_the_reading_that_is_asked_for_it_is_unknown(toy: ToySky) -> None:
     extraction_id = in_the_shadow(toy)
     assert {row.outcome for row in judged(toy, extraction_id)} == {"unknown"}
-    statement(toy, "plate header", start, reading, quality)
+    statement(toy, "plate header", NIGHT, "decimal_hours")
     (row, _) = judged(toy, extraction_id)
-    assert (row.outcome, row.value) == ("unknown", None)
-    assert row.reason == "no literal time of exposure is on record that is agreed or single"
-    believed = judged(toy, extraction_id, reading=reading, qualities=["single", "conflicting", "unknown"])
-    assert believed[0].outcome == ("unknown" if start is None else "fail")
+    assert (row.outcome, row.value, row.reason) == ("unknown", None, "no literal time of exposure is known")
+    assert judged(toy, extraction_id, reading="decimal_hours")[0].outcome == "fail"
 
 
-def test_statements_that_differ_leave_it_unknown(toy: ToySky) -> None:
+def test_a_corrected_time_in_conflict_is_never_guessed_and_the_cdroms_are_no_literal_reading(toy: ToySky) -> None:
     extraction_id = in_the_shadow(toy)
-    statement(toy, "plate header", NIGHT)
-    statement(toy, "another catalogue", "1953-03-21 08:00:30+00")
-    assert judged(toy, extraction_id)[0].outcome == "fail"
-    statement(toy, "a third", "1953-03-22 08:00+00")
-    assert (judged(toy, extraction_id)[0].outcome, judged(toy, extraction_id)[0].reason) == (
-        "unknown",
-        "the times of exposure on record differ",
-    )
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_epoch_that_stars_are_moved_to_is_a_time_too(toy: ToySky) -> None:
-    extraction_id = in_the_shadow(toy)
-    epoch = float(Time(datetime.fromisoformat(NIGHT), scale="utc").jd)
-    toy.execute(
-        "UPDATE plate.image SET epoch_jyear = :epoch, exposure_minutes = 60 WHERE image_id = :e",
-        epoch=2000 + (epoch - 2451545.0) / 365.25, e=extraction_id,
-    )  # fmt: skip
-    mid, start = (judged(toy, extraction_id, reading="image", instant=i)[0] for i in ("mid", "start"))
-    assert (mid.value, start.value) == pytest.approx((distance_at(toy, 0), distance_at(toy, -30)), abs=1e-4)
+    statement(toy, "cdrom", NIGHT)
+    assert judged(toy, extraction_id)[0].outcome == "unknown"
+    statement(toy, "solution", None, "corrected", "conflicting")
+    (row, _) = judged(toy, extraction_id, reading="corrected")
+    assert (row.outcome, row.reason) == ("unknown", "no corrected time of exposure is known")
+    toy.execute("DELETE FROM plate.exposure_time WHERE source = 'solution'")
+    statement(toy, "solution", NIGHT, "corrected", "agreed")
+    assert judged(toy, extraction_id, reading="corrected")[0].outcome == "fail"
 
 
 def test_no_position_or_time_no_distance(toy: ToySky) -> None:

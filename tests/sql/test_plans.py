@@ -304,7 +304,7 @@ def test_stages_of_place_and_time_look_at_each_detection_once(crowded: ToySky) -
     stages = {
         "circle": {"radius_arcmin": 30}, "scope_dec": {"dec_min": 0}, "plate_centre": {"radius_deg": 2},
         "edge": {"unit": "px", "min": 200, "min_fraction": 0},
-        "earth_shadow": {"reading": "image", "instant": "mid", "qualities": ["single"], "radius_deg": 8.69},
+        "earth_shadow": {"reading": "literal", "instant": "mid", "radius_deg": 8.69},
     }  # fmt: skip
     profile = Profile(
         name="places", description="", extraction="seed", reference_stars=0,

@@ -123,22 +123,34 @@ def print_report(report: IngestReport) -> None:
     for name, count in report.catalogs.items():
         states.add_row(name, *(str(count[state]) for state in ("matched", "clear", "unknown", "not_covered")))
     console.print(states)
-    # Of a single family the table above says it all.
-    if len(report.vetoes) > 1:
-        vetoes = Table("veto", "pass", "fail", "unknown", "not covered", "left so far", box=None, header_style="bold")
-        for name, count in report.vetoes.items():
-            outcomes = (str(count[outcome]) for outcome in ("pass", "fail", "unknown", "not_covered"))
-            vetoes.add_row(name, *outcomes, str(report.remaining[name]))
-        console.print(vetoes)
-    gates = Table("gate", "pass", "fail", "unknown", "left so far", box=None, header_style="bold")
-    for name, count in report.gates.items():
-        gates.add_row(name, *(str(count[o]) for o in ("pass", "fail", "unknown")), str(report.remaining[name]))
-    console.print(gates)
+    _print_stages(console, report)
     console.print(f"[bold]{report.candidates} candidates[/]")
     for warning in report.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     parts = ", ".join(f"{part} {value:.2f}" for part, value in report.seconds.items() if part != "total")
     console.print(f"{report.seconds['total']:.2f} s ({parts})", style="dim")
+
+
+def _print_stages(console: PlainConsole, report: IngestReport) -> None:
+    """Stages in their order; those that had nobody's word to go by are named in one line."""
+    counts = {**report.vetoes, **report.gates}
+    outcomes = ("pass", "fail", "unknown", "not_covered")
+    view = Table("stage", "pass", "fail", "unknown", "not covered", "left so far", box=None, header_style="bold")
+    silent = []
+    for name, left in report.remaining.items():
+        n = counts[name]
+        if (
+            n["not_covered"]
+            and not (n["pass"] or n["fail"] or n["unknown"])
+            and "not_covered" in report.tolerated.get(name, ())
+        ):
+            silent.append(name)
+            continue
+        flag = " (a mark)" if "fail" in report.tolerated.get(name, ()) else ""
+        view.add_row(name + flag, *(str(n[outcome]) for outcome in outcomes), str(left))
+    console.print(view)
+    if silent:
+        console.print(f"nobody was asked, or could tell: {', '.join(silent)}", style="dim")
 
 
 COMMANDS = (ingest_tile,)
