@@ -184,7 +184,7 @@ def test_nothing_is_written_twice_and_changes_are(toy: ToySky) -> None:
     run_id = toy.judge(morph(), e)
     place = "SELECT ctid::text FROM vasco.psf_statistics"
     before = toy.scalar(place)
-    assert toy.scalar("SELECT stage.apply(:r, 'morph')", r=run_id) == 0
+    assert toy.execute("SELECT * FROM stage.apply(:r, 'morph')", r=run_id).all() == []
     assert toy.scalar(place) == before
     toy.execute("UPDATE vasco.detection SET fwhm_image = 3")
     toy.scalar("SELECT stage.apply(:r, 'morph')", r=run_id)
@@ -207,7 +207,7 @@ def test_one_image_is_judged_as_all_are(toy: ToySky) -> None:
     profile = morph()
     run_id = toy.judge(profile, first)
     toy.judge(profile, second)
-    assert toy.scalar("SELECT stage.apply(:r, 'morph')", r=run_id) == 0
+    assert toy.execute("SELECT * FROM stage.apply(:r, 'morph')", r=run_id).all() == []
 
 
 def test_an_epoch_that_is_none_is_refused(toy: ToySky) -> None:

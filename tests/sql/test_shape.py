@@ -262,4 +262,4 @@ def test_one_image_is_judged_as_all_are(toy: ToySky) -> None:
         toy.detections(e, [150.0], [dec])
         insert(toy, e, "direct", **LIKE_ITS_NEIGHBOURS | {"profile_diff": dec / 100})
         run_id = toy.judge(profile, e)
-    assert toy.scalar("SELECT stage.apply(:r, 'shape')", r=run_id) == 0
+    assert toy.execute("SELECT * FROM stage.apply(:r, 'shape')", r=run_id).all() == []
