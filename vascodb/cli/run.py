@@ -178,7 +178,7 @@ def _print_report(database: Database, done: RunReport, selected: Selected) -> No
     console.print(view)
     for line in done.warnings:
         console.print(f"warning: {line}", style="yellow", markup=False)
-    console.print(f"[bold]{done.candidates:,} candidates[/]")
+    console.print(f"[bold]{done.candidates:,} candidates[/], {done.sources:,} sources on the sky")
     total = sum(done.seconds.values())
     console.print(f"{done.written:,} verdicts written, {total:.2f} s (match {done.seconds['match']:.2f})", style="dim")
 

@@ -19,6 +19,12 @@ from vascodb.profiles import Profile
 
 __all__ = ["RunReport", "Runner"]
 
+# Stage functions that read look-ups, sources or plates themselves, not only what was matched: cheap, because they
+# come when little is left.
+_READ_BEYOND = {
+    "earth_shadow", "edge", "halo", "high_pm", "moving", "persistence", "plate_centre", "primary_plate",
+    "ps1_southern_cut", "red_blue", "spike", "veto_at",
+}  # fmt: skip
 # The extraction of what was never extracted here.
 IMPORTED = "imported"
 
@@ -43,6 +49,8 @@ class RunReport:
         Detections that are stopped because a look-up failed or something could not be measured.
     candidates : int
         Candidates of the run.
+    sources : int
+        Sources on the sky that these are, duplicates and repeated detections taken together.
     seconds : mapping
         Wall time of matching and of each stage that judged.
     warnings : sequence of str
@@ -56,6 +64,7 @@ class RunReport:
     written: int
     unknown: int
     candidates: int
+    sources: int
     seconds: Mapping[str, float]
     warnings: Sequence[str]
 
@@ -135,10 +144,16 @@ class Runner:
         wanted = sorted(set(stale) & set(images))
         if wanted:
             judge.judge(wanted)
-        if from_stage is not None:
-            judge.judge(images, from_stage)
+        beyond = from_stage or self._first_that_reads_beyond()
+        others = images if from_stage is not None else sorted(set(images) - set(wanted))
+        if beyond is not None and others:
+            judge.judge(others, beyond)
         judged = len(images if from_stage is not None else wanted)
         return self._report(run_id, name, len(of_run), joined, judged, judge, seconds | judge.seconds)
+
+    def _first_that_reads_beyond(self) -> str | None:
+        """The first stage that reads what no revision of an image counts; it and what follows are judged each time."""
+        return next((s.stage for s in self.profile.stages if s.function_name in _READ_BEYOND), None)
 
     @contextmanager
     def _locked(self, run_id: int) -> Iterator[Connection]:
@@ -171,7 +186,11 @@ class Runner:
     def _report(
         self, run_id: int, name: str, images: int, joined: int, judged: int, judge: Judge, seconds: Mapping[str, float]
     ) -> RunReport:
-        with self.database.connect() as connection:
+        with self._locked(run_id) as connection:
+            connection.execute(text("SELECT stage.build_objects(:run_id)"), {"run_id": run_id})
+            sources = connection.scalar(
+                text("SELECT count(*) FROM vasco.object WHERE run_id = :run_id"), {"run_id": run_id}
+            )
             candidates = connection.scalar(
                 text("SELECT count(*) FROM api.candidates WHERE run_id = :run_id"), {"run_id": run_id}
             )
@@ -186,5 +205,6 @@ class Runner:
             )
         return RunReport(
             run=name, images=images, joined=joined, judged=judged, written=judge.written, unknown=int(unknown or 0),
-            candidates=int(candidates or 0), seconds=seconds, warnings=tuple(self.warnings),
+            candidates=int(candidates or 0),
+            sources=int(sources or 0), seconds=seconds, warnings=tuple(self.warnings),
         )  # fmt: skip
