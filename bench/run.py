@@ -133,11 +133,12 @@ def in_process(*arguments: object) -> dict[str, Any]:
 
 
 def veto_first(image: Path, home: Path) -> dict[str, Any]:
-    """Candidates of vasco60's profile by way of the database."""
+    """What passes the veto and the gates of vasco60's profile, by way of the database."""
     database = Database(Settings(home=home, url=None))
     report = ingest_image(database, image, load_profile("vasco60"))
     with database.connect() as connection:
-        rows = connection.exec_driver_sql("SELECT number FROM api.candidates WHERE run = 'vasco60' ORDER BY number")
+        # What the stage behind the gates judges is what all of them let through.
+        rows = connection.exec_driver_sql("SELECT number FROM vasco.verdict WHERE stage = 'spike' ORDER BY number")
         numbers = [row.number for row in rows]
     return {
         "candidates": numbers,

@@ -28,6 +28,8 @@ MEASURED = """
 MATCHES = (
     "SELECT number, state, source_id, sep_arcsec, n_within FROM vasco.match WHERE catalog = 'gaia_edr3' ORDER BY 1"
 )
+# What the stage behind the gates judges is what all of them let through.
+PASSED_GATES = "SELECT number FROM vasco.verdict WHERE stage = 'spike' ORDER BY number"
 VERDICTS = "SELECT stage, number, outcome, value, reason FROM vasco.verdict ORDER BY stage, number"
 
 
@@ -136,9 +138,16 @@ def test_three_pass_all_gates_but_the_mad_clip_which_takes_one_of_them(with_gaia
         ORDER BY d.dec_raw DESC
     """)
     assert rows == [["132.7242", "11.9851", "pass"], ["132.8452", "11.9396", "pass"], ["132.8204", "11.9134", "fail"]]
-    assert report["candidates"] == 2
-    listed = vascodb.ok("candidates", "vasco60", "--format", "json").value
-    assert [(round(r["ra"], 4), round(r["dec"], 4)) for r in listed] == [(132.7242, 11.9851), (132.8452, 11.9396)]
+    assert report["remaining"]["extent"] == report["remaining"]["duplicates"] == 2
+    assert vascodb.sql(PASSED_GATES) == [["169"], ["278"]]
+
+
+def test_the_seeds_shapes_turn_both_away_as_they_do_most_real_stars(with_gaia):
+    vascodb, report = with_gaia
+    assert report["candidates"] == 0
+    assert [report["gates"][stage]["pass"] for stage in ("spike", "duplicates")] == [0, 2]
+    fates = vascodb.sql("SELECT number, stage, outcome FROM api.fates WHERE number IN (169, 278) ORDER BY number")
+    assert {(stage, outcome) for _, stage, outcome in fates} <= {("morph", "fail"), ("shape", "fail")}
 
 
 def test_full_pass_2_measures_and_judges_the_same(with_gaia, database_of, image):
@@ -199,11 +208,11 @@ def test_the_same_tile_again_writes_nothing(with_gaia, image):
     assert vascodb.sql(written) == stored
 
 
-def test_the_story_of_one_candidate(with_gaia):
-    vascodb, _ = with_gaia
-    src_id = vascodb.ok("candidates", "vasco60", "--format", "json").value[0]["src_id"]
+def test_the_story_of_what_passed_the_gates(with_gaia):
+    vascodb, report = with_gaia
+    src_id = f"{report['tile_id']}:169"
     [story] = vascodb.ok("explain", src_id, "--format", "json").value
-    assert story["is_candidate"] == {"vasco60": True}
+    assert story["is_candidate"] == {"vasco60": False}
     nearest = {s["catalog"]: s for s in story["sources"]}
     assert nearest["gaia_edr3"]["state"] == "clear"
     assert nearest["gaia_edr3"]["sep_plate_epoch_arcsec"] > 5
@@ -211,12 +220,14 @@ def test_the_story_of_one_candidate(with_gaia):
     assert nearest["gaia_dr3"]["state"] == "not_covered"
     assert nearest["gaia_dr3"]["covered_by"] is None
     stages = [v["stage"] for v in story["verdicts"]]
-    assert stages == ["gaia", "flags", "snr", "mad_clip", "spread_model", "fwhm", "elongation", "extent"]
+    assert stages[:3] == ["gaia", "ps1", "usnob"]
     by_stage = {v["stage"]: v for v in story["verdicts"]}
+    assert {by_stage[gate]["outcome"] for gate in ("flags", "snr", "mad_clip", "spread_model", "extent")} == {"pass"}
+    assert by_stage["ps1"]["outcome"] == "not_covered"
     assert by_stage["snr"]["parameters"] == {"min": 30}
     assert by_stage["snr"]["value"] == pytest.approx(story["detection"]["snr_win"])
     printed = vascodb.ok("explain", src_id).out
-    for words in (src_id, "XE486", "gaia_edr3", "clear", "spread_model", "run vasco60: candidate"):
+    for words in (src_id, "XE486", "gaia_edr3", "clear", "spread_model", "run vasco60: no candidate"):
         assert words in printed
 
 
@@ -257,10 +268,13 @@ def to_fetch(without_gaia, database_of, gaia_services):
     return vascodb
 
 
+COUNTERPARTS = "SELECT number, state FROM vasco.match WHERE catalog = 'gaia_edr3' ORDER BY number"
+
+
 def match(vascodb: Vascodb) -> list[list[str]]:
-    """Match the tile against Gaia, as an ingest does, without the measuring that follows."""
+    """Match the tile against Gaia without fitting its positions and the measuring that follows: who has a star."""
     vascodb.sql("SELECT stage.match(extraction_id, 'gaia_edr3') FROM vasco.extraction")
-    return vascodb.sql(MATCHES)
+    return vascodb.sql(COUNTERPARTS)
 
 
 def test_with_gaia_by_query_everything_is_as_with_gaia_from_the_file(with_gaia, to_fetch, gaia_services, image):
@@ -273,8 +287,8 @@ def test_with_gaia_by_query_everything_is_as_with_gaia_from_the_file(with_gaia, 
     }
     for rows in (MATCHES, MEASURED, VERDICTS):
         assert to_fetch.sql(rows) == from_file.sql(rows)
-    listed = "SELECT src_id, ra, dec, spread_model FROM api.candidates ORDER BY 1"
-    assert len(to_fetch.sql(listed)) == 2
+    listed = "SELECT number, ra, dec, spread_model FROM vasco.detection WHERE number IN (169, 278) ORDER BY number"
+    assert to_fetch.sql(PASSED_GATES) == from_file.sql(PASSED_GATES) == [["169"], ["278"]]
     assert to_fetch.sql(listed) == from_file.sql(listed)
     kinds = to_fetch.sql("SELECT kind, service, complete, count(*) FROM ref.lookup GROUP BY 1, 2, 3 ORDER BY 1")
     assert kinds == [["area", "vizier_tap", "t", "1"], ["canary", "vizier_tap", "t", "1"]]
@@ -295,7 +309,7 @@ def test_gaia_for_the_tile_or_by_the_other_interface_matches_the_same(
     arguments = [word.format(tile_id=without_gaia[1]["tile_id"]) for word in target]
     to_fetch.ok("fetch-reference", "gaia_edr3", *arguments, "--via", service)
     assert {row[0] for row in to_fetch.sql("SELECT service FROM ref.lookup")} == {service}
-    assert match(to_fetch) == with_gaia[0].sql(MATCHES)
+    assert match(to_fetch) == with_gaia[0].sql(COUNTERPARTS)
 
 
 def test_gaia_that_does_not_answer_makes_no_candidate_and_the_next_try_completes(
@@ -317,7 +331,7 @@ def test_gaia_that_does_not_answer_makes_no_candidate_and_the_next_try_completes
     assert unknown.value["candidates"] == 0
     assert to_fetch.ok("candidates", "--format", "json").value == []
     to_fetch.ok(*fetch)
-    assert match(to_fetch) == with_gaia[0].sql(MATCHES)
+    assert match(to_fetch) == with_gaia[0].sql(COUNTERPARTS)
 
 
 def test_what_it_would_ask_can_be_known_before(to_fetch, gaia_services):
