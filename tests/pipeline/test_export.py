@@ -67,7 +67,8 @@ class TestLayout:
     def test_duplicates_that_come_late_or_with_others_are_a_stage_of_their_own(self) -> None:
         late = lay_out([self.stage("morph", 1), self.stage("duplicates", 2)])
         beside = lay_out([self.stage("duplicates", 1), self.stage("morph", 1)])
-        for layout in (late, beside):
+        flagged = lay_out([self.stage("duplicates", 1, "", ("fail",)), self.stage("morph", 1)])
+        for layout in (late, beside, flagged):
             assert layout.duplicates is None
             assert {stage.name for stage in layout.stages} == {"S0M_MORPH", "S7_DUPLICATES"}
 
@@ -81,6 +82,7 @@ class TestLayout:
         assert [stage.name for stage in layout.stages] == [
             "S1_GSC", "S7_NEAR", "S8_WIDE", "S3_SCOS", "S9_ODD", "S4S_SHAPE",
         ]  # fmt: skip
+        assert layout.stages[3].inputs == ("stage_S7_NEAR.csv",)
 
     def test_a_run_of_gates_alone_has_none(self) -> None:
         layout = lay_out([self.stage("snr", 1), self.stage("flags", 2)])

@@ -65,7 +65,7 @@ class LabelledStage:
     stage : `RunStage`
         The stage.
     inputs : tuple of str
-        Names of the files of what it judged: those of the step before.
+        Names of the files of what it judged: those of the last step before that dropped anything.
     """
 
     label: str
@@ -120,17 +120,19 @@ def lay_out(stages: Sequence[RunStage]) -> Layout:
     stages : sequence of `RunStage`
         All stages of a run, in their order.
     """
-    named = [stage.step for stage in stages if stage.function == "duplicates" or _seed_label(stage)]
+    named = [stage.step for stage in stages if _drops_duplicates(stage) or _seed_label(stage)]
     if not named:
         return Layout(tuple(stages), None, ())
     first = min(named)
     before = tuple(stage for stage in stages if stage.step < first)
     opening = [stage for stage in stages if stage.step == first]
-    duplicates = opening[0] if [stage.function for stage in opening] == ["duplicates"] else None
+    duplicates = opening[0] if len(opening) == 1 and _drops_duplicates(opening[0]) else None
     labelled: list[LabelledStage] = []
     used: set[tuple[str, str]] = set()
     number = _FIRST_OF_OUR_OWN
-    for stage in stages[len(before) + (duplicates is not None) :]:
+    for stage in stages:
+        if stage in before or stage is duplicates:
+            continue
         label = _seed_label(stage)
         if label is None or label in used:
             label = (f"S{number}", stage.stage.upper())
@@ -138,6 +140,10 @@ def lay_out(stages: Sequence[RunStage]) -> Layout:
         used.add(label)
         labelled.append(LabelledStage(*label, stage, _inputs(labelled, stage)))
     return Layout(before, duplicates, tuple(labelled))
+
+
+def _drops_duplicates(stage: RunStage) -> bool:
+    return stage.function == "duplicates" and "fail" not in stage.tolerates
 
 
 def _seed_label(stage: RunStage) -> tuple[str, str] | None:
@@ -153,7 +159,9 @@ def _seed_label(stage: RunStage) -> tuple[str, str] | None:
 
 
 def _inputs(labelled: Sequence[LabelledStage], stage: RunStage) -> tuple[str, ...]:
-    steps = [before.stage.step for before in labelled if before.stage.step < stage.step]
-    if not steps:
+    # What a stage that only flags has kept is what it was given.
+    before = [one for one in labelled if one.stage.step < stage.step and one.drops]
+    if not before:
         return ("stage_S0.csv",)
-    return tuple(before.file_name for before in labelled if before.stage.step == max(steps))
+    last = max(one.stage.step for one in before)
+    return tuple(one.file_name for one in before if one.stage.step == last)
