@@ -13,7 +13,8 @@
 -- Parameters: variant, profile_sigmas, circularity_sigmas (both inclusive), min_neighbours, min_area_px,
 -- circularity_sigma_min.
 
--- Detections that a shape stage judges and that have no measure yet; what failed is tried again.
+-- Detections that a shape stage judges and that have no measure yet; what failed is tried again. Of an imported
+-- image there are no pixels here: what its release could not measure stays as it says.
 CREATE OR REPLACE FUNCTION stage.shape_targets(
     which_run_id bigint, stage_name text, shape_variant text, extraction_ids bigint[] DEFAULT NULL
 )
@@ -26,6 +27,13 @@ AS $$
         SELECT 1
         FROM vasco.shape_measure AS m
         WHERE m.extraction_id = d.extraction_id AND m.number = d.number AND m.variant = shape_variant AND m.failure IS NULL
+        OFFSET 0
+    )
+    AND EXISTS (
+        SELECT 1
+        FROM vasco.extraction AS e
+        JOIN plate.image AS i USING (image_id)
+        WHERE e.extraction_id = d.extraction_id AND i.path IS NOT NULL
         OFFSET 0
     )
     ORDER BY d.extraction_id, d.number

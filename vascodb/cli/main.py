@@ -16,6 +16,7 @@ from vascodb.cli import (
     database,
     demo,
     evidence,
+    export,
     fetch,
     fetch_images,
     hats,
@@ -56,7 +57,7 @@ def cli(context: click.Context, verbose: int) -> None:
 
 for group in (
     database, settings, references, releases, hats, fetch, fetch_images, plate_times, ingest, run, queries, evidence,
-    simulate, demo,
+    export, simulate, demo,
 ):  # fmt: skip
     for command in group.COMMANDS:
         cli.add_command(command)

@@ -1,0 +1,270 @@
+-- What the export of a run writes, in the seeds' terms. A detection is known by its extraction and number; its name,
+-- planned plate and date come with its image.
+
+-- The stages of a run as an export needs them: with the catalogues of the family that they ask, how far about a
+-- detection those are searched, and when the stage was last at work.
+CREATE OR REPLACE FUNCTION api.export_stages(which_run_id bigint)
+RETURNS TABLE (
+    ordinal smallint, stage text, step smallint, function text, parameters jsonb, tolerates text[], catalogs text[],
+    radius_arcsec double precision, moving boolean, judged_at timestamptz
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT s.ordinal, s.stage, s.step, s.function, s.parameters, s.tolerates::text[], c.catalogs,
+        coalesce((s.parameters ->> 'radius_arcsec')::double precision, c.radius_arcsec), coalesce(c.moving, false), (
+            SELECT max(l.judged_at) FROM vasco.run_ledger AS l WHERE l.run_id = s.run_id AND l.stage = s.stage
+        )
+    FROM vasco.run_stage AS s
+    CROSS JOIN LATERAL (
+        SELECT array_agg(k.catalog ORDER BY k.catalog) AS catalogs, max(k.match_radius_arcsec) AS radius_arcsec,
+            bool_or(k.moving) AS moving
+        FROM ref.catalog AS k
+        WHERE k.family = s.parameters ->> 'family'
+    ) AS c
+    WHERE s.run_id = which_run_id
+    ORDER BY s.ordinal
+$$;
+COMMENT ON FUNCTION api.export_stages IS 'Stages of a run, with the catalogues that they ask and when they were last at work';
+
+-- The images of a run, by the names of their tiles. As in the seeds, the plate is the one that the plan names; where
+-- there was no plan, the one that the image shows. A run that has every list of a release also names the tiles whose
+-- lists are missing there: they have no extraction. How many detections an imported image had, nobody says.
+CREATE OR REPLACE FUNCTION api.export_images(which_run_id bigint)
+RETURNS TABLE (
+    extraction_id bigint, tile_id text, plate_id text, path text, date_obs_raw text, n_detections integer, note text
+)
+LANGUAGE sql STABLE
+AS $$
+    WITH image AS MATERIALIZED (
+        SELECT r.extraction_id, i.tile_id, coalesce(i.planned_plate, i.plate_id) AS plate_id, i.path, i.date_obs_raw,
+            CASE WHEN i.release_id IS NULL THEN e.n_detections END AS n_detections, i.release_id
+        FROM vasco.run_image AS r
+        JOIN vasco.extraction AS e USING (extraction_id)
+        JOIN plate.image AS i USING (image_id)
+        WHERE r.run_id = which_run_id
+    ),
+    whole AS MATERIALIZED (
+        SELECT t.release_id
+        FROM vasco.release_tile AS t
+        WHERE t.release_id IN (SELECT m.release_id FROM image AS m)
+        GROUP BY t.release_id
+        HAVING count(t.extraction_id) = count(*) FILTER (WHERE t.extraction_id IN (SELECT m.extraction_id FROM image AS m))
+    )
+    SELECT a.extraction_id, a.tile_id, a.plate_id, a.path, a.date_obs_raw, a.n_detections, a.note
+    FROM (
+        SELECT m.extraction_id, m.tile_id, m.plate_id, m.path, m.date_obs_raw, m.n_detections, t.note
+        FROM image AS m
+        LEFT JOIN vasco.release_tile AS t USING (extraction_id)
+        UNION ALL
+        SELECT NULL, t.tile_id, coalesce(i.planned_plate, i.plate_id), NULL, i.date_obs_raw, NULL, t.note
+        FROM vasco.release_tile AS t
+        JOIN plate.image AS i USING (image_id)
+        WHERE t.extraction_id IS NULL AND t.release_id IN (SELECT w.release_id FROM whole AS w)
+    ) AS a
+    ORDER BY a.tile_id COLLATE "C", a.plate_id COLLATE "C", a.extraction_id
+$$;
+COMMENT ON FUNCTION api.export_images IS 'Images of a run in the order of their tiles'' names, and tiles of its releases whose lists are missing';
+
+-- What a stage judged, in the order of tiles and numbers: the seeds' order.
+CREATE OR REPLACE FUNCTION api.export_stage_rows(which_run_id bigint, stage_name text)
+RETURNS TABLE (
+    extraction_id bigint, number integer, ra_deg double precision, dec_deg double precision, outcome vasco.outcome,
+    goes_on boolean, value double precision, reason text
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT i.extraction_id, v.number, d.ra, d.dec, v.outcome, stage.goes_on(v.outcome, s.tolerates), v.value, v.reason
+    FROM vasco.run_stage AS s
+    JOIN vasco.run_image AS i USING (run_id)
+    JOIN vasco.extraction AS e USING (extraction_id)
+    JOIN plate.image AS im USING (image_id)
+    CROSS JOIN LATERAL (
+        SELECT o.number, o.outcome, o.value, o.reason
+        FROM vasco.verdict AS o
+        WHERE o.run_id = s.run_id AND o.stage = s.stage AND o.extraction_id = i.extraction_id
+        OFFSET 0
+    ) AS v
+    CROSS JOIN LATERAL (
+        SELECT a.ra, a.dec FROM vasco.detection AS a
+        WHERE a.extraction_id = i.extraction_id AND a.number = v.number
+        OFFSET 0
+    ) AS d
+    WHERE s.run_id = which_run_id AND s.stage = stage_name
+    ORDER BY im.tile_id COLLATE "C", v.number, i.extraction_id
+$$;
+COMMENT ON FUNCTION api.export_stage_rows IS 'Verdicts of a stage with the positions, in the order of tiles and numbers';
+
+-- What a release published of the detections that a stage judged, for a stage of its own such as MORPH, whatever it
+-- was numbered there: a column that nobody measured here is as it was published.
+CREATE OR REPLACE FUNCTION api.export_published(which_run_id bigint, stage_name text, kind text)
+RETURNS TABLE (extraction_id bigint, number integer, metrics jsonb)
+LANGUAGE sql STABLE
+AS $$
+    SELECT i.extraction_id, p.number, p.metrics
+    FROM vasco.run_image AS i
+    CROSS JOIN LATERAL (
+        SELECT o.number FROM vasco.verdict AS o
+        WHERE o.run_id = i.run_id AND o.stage = stage_name AND o.extraction_id = i.extraction_id
+        OFFSET 0
+    ) AS v
+    CROSS JOIN LATERAL (
+        SELECT a.number, a.metrics FROM vasco.published_verdict AS a
+        WHERE a.extraction_id = i.extraction_id AND a.number = v.number
+        AND substr(a.stage, strpos(a.stage, '_') + 1) = kind
+        OFFSET 0
+    ) AS p
+    WHERE i.run_id = which_run_id
+$$;
+COMMENT ON FUNCTION api.export_published IS 'What a release published, in one kind of stage, of the detections that a stage judged';
+
+-- Width and sharpness, with the seed's own words for a rejection.
+CREATE OR REPLACE FUNCTION api.export_morph(which_run_id bigint, stage_name text)
+RETURNS TABLE (
+    extraction_id bigint, number integer, fwhm_image real, fwhm_ratio double precision, spread_model real,
+    spreaderr_model real, spread_snr double precision, psf_fwhm_median double precision,
+    psf_spread_median double precision, psf_star_count integer, reject_reason text
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT m.extraction_id, m.number, d.fwhm_image, m.fwhm_ratio, d.spread_model, d.spreaderr_model, m.spread_snr,
+        m.psf_fwhm_median, m.psf_spread_median, m.n_stars,
+        stage.morph_reject_reason(m.fwhm_ratio, m.spread_snr, m.n_stars, s.parameters)
+    FROM vasco.run_stage AS s
+    CROSS JOIN LATERAL stage.morph_measures(s.run_id, s.stage, s.parameters) AS m
+    CROSS JOIN LATERAL (
+        SELECT a.fwhm_image, a.spread_model, a.spreaderr_model FROM vasco.detection AS a
+        WHERE a.extraction_id = m.extraction_id AND a.number = m.number
+        OFFSET 0
+    ) AS d
+    WHERE s.run_id = which_run_id AND s.stage = stage_name
+$$;
+COMMENT ON FUNCTION api.export_morph IS 'Measures of what a morph stage judged, with the seed''s words for a rejection';
+
+-- Shapes, with the criteria that the seed's limits break; a stage that judges in sigmas of the neighbours has none.
+CREATE OR REPLACE FUNCTION api.export_shape(which_run_id bigint, stage_name text)
+RETURNS TABLE (
+    extraction_id bigint, number integer, profile_diff double precision, circularity double precision, area real,
+    shape_defect real, circle_deviation real, shape_confidence text, elongation double precision, stars_used integer,
+    rejections text[]
+)
+LANGUAGE sql STABLE
+AS $$
+    SELECT i.extraction_id, m.number, m.profile_diff, m.circularity, m.area_px, m.shape_defect, m.circle_deviation,
+        m.confidence, m.elongation, m.n_neighbours,
+        CASE WHEN m.variant = 'inverted' THEN stage.shape_rejections(
+            m.profile_diff, m.elongation, m.circularity, m.published_rejections, s.parameters
+        ) END
+    FROM vasco.run_stage AS s
+    JOIN vasco.run_image AS i USING (run_id)
+    CROSS JOIN LATERAL (
+        SELECT o.number FROM vasco.verdict AS o
+        WHERE o.run_id = s.run_id AND o.stage = s.stage AND o.extraction_id = i.extraction_id
+        OFFSET 0
+    ) AS v
+    CROSS JOIN LATERAL (
+        SELECT a.* FROM vasco.shape_measure AS a
+        WHERE a.extraction_id = i.extraction_id AND a.number = v.number AND a.variant = s.parameters ->> 'variant'
+        OFFSET 0
+    ) AS m
+    WHERE s.run_id = which_run_id AND s.stage = stage_name
+$$;
+COMMENT ON FUNCTION api.export_shape IS 'Measures of what a shape stage judged, with the seed''s limits that they break';
+
+-- The counterparts that a stage on look-ups found, with their catalogue and how many there were within the match radius.
+CREATE OR REPLACE FUNCTION api.export_looks(which_run_id bigint, stage_name text)
+RETURNS TABLE (extraction_id bigint, number integer, catalog text, n_within integer)
+LANGUAGE sql STABLE
+AS $$
+    SELECT i.extraction_id, v.number, m.catalog, m.n_within
+    FROM vasco.run_stage AS s
+    JOIN vasco.run_image AS i USING (run_id)
+    CROSS JOIN LATERAL (
+        SELECT o.number FROM vasco.verdict AS o
+        WHERE o.run_id = s.run_id AND o.stage = s.stage AND o.extraction_id = i.extraction_id
+        OFFSET 0
+    ) AS v
+    CROSS JOIN LATERAL (
+        SELECT k.catalog, k.n_within
+        FROM (
+            SELECT a.catalog, a.n_within, a.sep_arcsec
+            FROM vasco.match AS a
+            WHERE a.extraction_id = i.extraction_id AND a.number = v.number AND a.state = 'matched'
+            AND a.catalog IN (SELECT c.catalog FROM ref.catalog AS c WHERE c.family = s.parameters ->> 'family')
+            UNION ALL
+            SELECT b.catalog, b.n_within, b.sep_arcsec
+            FROM vasco.imported_match AS b
+            WHERE b.extraction_id = i.extraction_id AND b.number = v.number AND b.state = 'matched'
+            AND b.catalog IN (SELECT c.catalog FROM ref.catalog AS c WHERE c.family = s.parameters ->> 'family')
+        ) AS k
+        ORDER BY k.sep_arcsec, k.catalog
+        LIMIT 1
+    ) AS m
+    WHERE s.run_id = which_run_id AND s.stage = stage_name
+$$;
+COMMENT ON FUNCTION api.export_looks IS 'Counterparts of what a stage on look-ups judged';
+
+-- Moving objects near what a stage judged, on images that were asked for themselves: within a radius of one's own,
+-- with the time that the last look-up was for.
+CREATE OR REPLACE FUNCTION api.export_moving(which_run_id bigint, stage_name text, wide_arcsec double precision)
+RETURNS TABLE (extraction_id bigint, number integer, sep_arcsec double precision, epoch timestamptz)
+LANGUAGE sql STABLE
+AS $$
+    WITH asked AS MATERIALIZED (
+        SELECT e.extraction_id, to_timestamp(86400 * (l.epoch_jd - 2440587.5)) AS epoch
+        FROM vasco.run_stage AS s
+        JOIN vasco.run_image AS i USING (run_id)
+        JOIN vasco.extraction AS e USING (extraction_id)
+        CROSS JOIN LATERAL (
+            SELECT max(m.epoch_jd) AS epoch_jd
+            FROM ref.moving_look AS m
+            WHERE m.image_id = e.image_id
+            AND m.catalog IN (SELECT c.catalog FROM ref.catalog AS c WHERE c.family = s.parameters ->> 'family')
+        ) AS l
+        WHERE s.run_id = which_run_id AND s.stage = stage_name AND l.epoch_jd IS NOT NULL
+    )
+    SELECT m.extraction_id, m.number, CASE WHEN m.outcome = 'fail' THEN m.value END, a.epoch
+    FROM vasco.run_stage AS s
+    CROSS JOIN LATERAL stage.moving(
+        s.run_id, s.stage, jsonb_build_object('family', s.parameters -> 'family', 'radius_arcsec', wide_arcsec),
+        ARRAY(SELECT k.extraction_id FROM asked AS k)
+    ) AS m
+    JOIN asked AS a USING (extraction_id)
+    WHERE s.run_id = which_run_id AND s.stage = stage_name
+$$;
+COMMENT ON FUNCTION api.export_moving IS 'Moving objects near what a stage judged, and the time they were asked for';
+
+-- The time of exposure that stage.earth_shadow believes of each image: its own header's, else the plate's; none where
+-- the statements at hand differ by more than a minute.
+CREATE OR REPLACE FUNCTION api.export_shadow_times(which_run_id bigint, stage_name text)
+RETURNS TABLE (extraction_id bigint, at_utc text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT i.extraction_id, to_char(t.first_utc AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
+    FROM vasco.run_stage AS s
+    JOIN vasco.run_image AS i USING (run_id)
+    JOIN vasco.extraction AS e USING (extraction_id)
+    JOIN plate.image AS im USING (image_id)
+    CROSS JOIN LATERAL (
+        SELECT min(k.at_utc) AS first_utc, max(k.at_utc) AS last_utc
+        FROM (
+            SELECT r.at_utc, rank() OVER (ORDER BY r.own DESC) AS place
+            FROM (
+                SELECT CASE s.parameters ->> 'instant' WHEN 'mid' THEN x.mid_utc ELSE x.start_utc END AS at_utc,
+                    x.source = 'image ' || im.image_id AS own, x.time_quality
+                FROM plate.exposure_time AS x
+                WHERE x.plate_id = im.plate_id AND x.reading = s.parameters ->> 'reading'
+                AND (x.source = 'image ' || im.image_id OR x.source NOT LIKE 'image %')
+                UNION ALL
+                SELECT to_timestamp(
+                    946728000 + 86400 * 365.25 * (im.epoch_jyear - 2000)
+                    - CASE s.parameters ->> 'instant' WHEN 'mid' THEN 0 ELSE 30 * coalesce(im.exposure_minutes, 0) END
+                ), true, im.time_quality
+                WHERE s.parameters ->> 'reading' = 'image' AND im.epoch_jyear <> 'NaN'
+            ) AS r
+            WHERE r.at_utc IS NOT NULL AND s.parameters -> 'qualities' ? r.time_quality
+        ) AS k
+        WHERE k.place = 1
+    ) AS t
+    WHERE s.run_id = which_run_id AND s.stage = stage_name AND t.last_utc - t.first_utc <= interval '1 minute'
+$$;
+COMMENT ON FUNCTION api.export_shadow_times IS 'Times of exposure that a stage by the Earth''s shadow believed, in UTC';
