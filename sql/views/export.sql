@@ -239,32 +239,13 @@ CREATE OR REPLACE FUNCTION api.export_shadow_times(which_run_id bigint, stage_na
 RETURNS TABLE (extraction_id bigint, at_utc text)
 LANGUAGE sql STABLE
 AS $$
-    SELECT i.extraction_id, to_char(t.first_utc AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
+    SELECT i.extraction_id, to_char(t.at_utc AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
     FROM vasco.run_stage AS s
     JOIN vasco.run_image AS i USING (run_id)
     JOIN vasco.extraction AS e USING (extraction_id)
-    JOIN plate.image AS im USING (image_id)
     CROSS JOIN LATERAL (
-        SELECT min(k.at_utc) AS first_utc, max(k.at_utc) AS last_utc
-        FROM (
-            SELECT r.at_utc, rank() OVER (ORDER BY r.own DESC) AS place
-            FROM (
-                SELECT CASE s.parameters ->> 'instant' WHEN 'mid' THEN x.mid_utc ELSE x.start_utc END AS at_utc,
-                    x.source = 'image ' || im.image_id AS own, x.time_quality
-                FROM plate.exposure_time AS x
-                WHERE x.plate_id = im.plate_id AND x.reading = s.parameters ->> 'reading'
-                AND (x.source = 'image ' || im.image_id OR x.source NOT LIKE 'image %')
-                UNION ALL
-                SELECT to_timestamp(
-                    946728000 + 86400 * 365.25 * (im.epoch_jyear - 2000)
-                    - CASE s.parameters ->> 'instant' WHEN 'mid' THEN 0 ELSE 30 * coalesce(im.exposure_minutes, 0) END
-                ), true, im.time_quality
-                WHERE s.parameters ->> 'reading' = 'image' AND im.epoch_jyear <> 'NaN'
-            ) AS r
-            WHERE r.at_utc IS NOT NULL AND s.parameters -> 'qualities' ? r.time_quality
-        ) AS k
-        WHERE k.place = 1
+        SELECT plate.time_of(e.image_id, s.parameters ->> 'reading', s.parameters ->> 'instant') AS at_utc OFFSET 0
     ) AS t
-    WHERE s.run_id = which_run_id AND s.stage = stage_name AND t.last_utc - t.first_utc <= interval '1 minute'
+    WHERE s.run_id = which_run_id AND s.stage = stage_name AND t.at_utc IS NOT NULL
 $$;
 COMMENT ON FUNCTION api.export_shadow_times IS 'Times of exposure that a stage by the Earth''s shadow believed, in UTC';
