@@ -29,9 +29,10 @@ __all__ = ["COMMANDS"]
 def import_release_command(folder: Path, name: str | None, kind: str) -> None:
     """Import a published release as an external run.
 
-    DIR is a release of vasco60, or one in its form, or the folder of one of its runs. It holds tile_manifest.csv and stage_S0.csv, and may hold the files of the later stages, at any depth, plain or
-    .gz. Load the plates first (vascodb load-plates): the dates in survivors.csv then tell which plate an image really
-    shows. The same folder again writes nothing.
+    DIR is a release of vasco60, or one in its form, or the folder of one of its runs. It holds tile_manifest.csv and
+    stage_S0.csv, and may hold the files of the later stages, at any depth, plain or .gz. Load the plates first
+    (vascodb load-plates): the dates in survivors.csv then tell which plate an image really shows. The same folder again
+    writes nothing.
     """
     report = import_release(Database(Settings()), folder, name)
     if kind == "json":
