@@ -9,7 +9,7 @@ from vascodb.migrations.ddl import run_files
 revision = "0003"
 down_revision = "0002"
 
-_SUBJECTS = ("runs", "objects", "shapes", "plate_fit", "imports")
+_SUBJECTS = ("runs", "objects", "shapes", "plate_fit", "imports", "times")
 
 
 def upgrade() -> None:

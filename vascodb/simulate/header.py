@@ -94,7 +94,7 @@ def _write(
     rng: np.random.Generator,
 ) -> fits.Header:
     plate_ra, plate_dec = solution.plate_ra_deg, solution.plate_dec_deg
-    date_obs, hour_angle = _night(spec.year, plate_ra / 15.0, rng)
+    date_obs, hour_angle = _night(spec.year, plate_ra / 15.0, plate_dec, rng)
     cos_zd = _cos_zenith_distance(hour_angle, plate_dec)
     scan, (n_y, n_x) = spec.scan, spec.shape
     header = fits.Header()
@@ -119,11 +119,12 @@ def _write(
     header["PLTSIZEX"], header["PLTSIZEY"] = 355.0, 355.0
     header["PLATERA"] = (plate_ra, "Observation: Field centre RA degrees")
     header["PLATEDEC"] = (plate_dec, "Observation: Field centre Dec degrees")
-    header["PLTLABEL"] = ("E9999", "Observation: Plate Label")
+    header["PLTLABEL"] = ("SIM1", "Observation: Plate Label")
     header["DATE-OBS"] = (date_obs, "Observation: hours and hundredths of an hour")
     header["EXPOSURE"] = (spec.exposure_minutes, "Observation: Exposure Minutes")
     header["PLTGRADE"] = "1"
-    header["OBSHA"] = (round(hour_angle, 6), "Observation: Hour Angle")
+    # The archive counts it east.
+    header["OBSHA"] = (round(-hour_angle, 6), "Observation: Hour Angle")
     header["OBSZD"] = (round(float(np.degrees(np.arccos(cos_zd))), 4), "Observation: Zenith Distance")
     header["AIRMASS"] = (round(1.0 / max(cos_zd, 0.05), 5), "Observation: Airmass")
     header["CNPIX1"], header["CNPIX2"] = int(solution.cnpix1), int(solution.cnpix2)
@@ -141,11 +142,12 @@ def _write(
     return header
 
 
-def _night(year: int, ra_hours: float, rng: np.random.Generator) -> tuple[str, float]:
-    """``DATE-OBS`` and the hour angle, in hours, of an exposure begun near midnight and the meridian.
+def _night(year: int, ra_hours: float, dec_deg: float, rng: np.random.Generator) -> tuple[str, float]:
+    """``DATE-OBS`` and the hour angle west, in hours, of an exposure begun near midnight and the meridian.
 
-    Sidereal time to 0.01 h is enough here: GMST = 6.6974 h + 0.0657098 h per day from J2000's
-    midnight + 1.0027379 UT (Astronomical Almanac, section B).
+    Sidereal time and precession to 0.01 h are enough here: GMST = 6.6646 h + 0.0657098 h per day from J2000's
+    midnight + 1.0027379 UT, and right ascension grows by 3.075 s + 1.336 s sin(ra) tan(dec) a year
+    (Astronomical Almanac, section B).
     """
     wanted = rng.uniform(-0.75, 0.75)
     first_day = np.datetime64(f"{year}-01-01")
@@ -155,7 +157,9 @@ def _night(year: int, ra_hours: float, rng: np.random.Generator) -> tuple[str, f
     # The first of the best nights; the time is written to a hundredth of an hour.
     best = int(np.argmin(np.abs(ut - MIDNIGHT_UT_HOURS)))
     hundredths = round(100 * float(ut[best]))
-    hour_angle = np.mod(sidereal_at_0h[best] + 1.0027379 * hundredths / 100 - ra_hours + 12.0, 24.0) - 12.0
+    yearly_s = 3.075 + 1.336 * np.sin(np.radians(15.0 * ra_hours)) * np.tan(np.radians(dec_deg))
+    ra_of_date = ra_hours + yearly_s * days[best] / 365.25 / 3600.0
+    hour_angle = np.mod(sidereal_at_0h[best] + 1.0027379 * hundredths / 100 - ra_of_date + 12.0, 24.0) - 12.0
     return f"{first_day + best}T{hundredths // 100:02d}:{hundredths % 100:02d}:00", float(hour_angle)
 
 
