@@ -2,9 +2,9 @@
 
 Usage: python bench/asteroids.py ELEMENTS LIST [LIST ...]
 
-ELEMENTS is a file of elements of JPL's Small-Body Database. A LIST is a folder of a published release: stage_S0.csv.gz, and
-primary_plate_flags.csv.gz (det_plate) or source_extractor_final_filtered.csv.gz (plate_id). Plates and their times are
-taken from the database in use; see docs/plate-times.md.
+ELEMENTS is a file of elements of JPL's Small-Body Database. A LIST is a folder of a published release: stage_S0.csv.gz,
+and primary_plate_flags.csv.gz (det_plate) or source_extractor_final_filtered.csv.gz (plate_id). Plates and their times
+are taken from the database in use; see docs/plate-times.md. All matches are written to LIST_asteroids.csv.
 """
 
 import resource
@@ -93,7 +93,8 @@ def main(elements_path: Path, folders: list[Path]) -> None:
     for name, found in lists.items():
         without = ~found["plate"].isin(timed)
         print(
-            f"{name}: {len(found)} candidates on {found['plate'].nunique()} plates, {without.sum()} on plates without a time"
+            f"{name}: {len(found)} candidates on {found['plate'].nunique()} plates, "
+            f"{without.sum()} on plates without a time"
         )
     n, days = len(plates), len(OFFSETS_D)
     mid_jd = np.array([julian_day(year) for year in plates["mid_epoch_jyear"]])
@@ -121,7 +122,8 @@ def main(elements_path: Path, folders: list[Path]) -> None:
         table.to_csv(f"{name}_asteroids.csv", index=False)
         print(f"\n{name}: candidates within {RADIUS_ARCSEC:g} arcsec of a trail, V < {FAINTEST_V:g}")
         print(
-            "| days off | matches | bodies | plates | along (arcsec) | across (arcsec) |\n| --- | --- | --- | --- | --- | --- |"
+            "| days off | matches | bodies | plates | along (arcsec) | across (arcsec) |\n"
+            "| --- | --- | --- | --- | --- | --- |"
         )
         for offset in OFFSETS_D:
             at = table[table["offset"] == offset]

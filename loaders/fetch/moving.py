@@ -31,7 +31,7 @@ from vascodb.loaders.tables import CORE_SCHEMA
 from vascodb.plates.footprint import ORDER
 from vascodb.plates.times import solve_plate_times
 
-__all__ = ["Look", "fetch_moving", "find_times", "plan_moving"]
+__all__ = ["Look", "add_objects", "fetch_moving", "find_times", "plan_moving"]
 
 _CANARY_RADIUS_DEG = 2.0
 _JD_DECIMALS = 6
@@ -282,7 +282,7 @@ class _MovingFetch:
                 connection, question, reply, rows_in=answer.rows_in, row_cap=answer.row_cap, canary_id=canary_id
             )
             self._add_look(connection, look, lookup_id, complete=True)
-            _add_objects(connection, lookup_id, answer.objects)
+            add_objects(connection, lookup_id, answer.objects)
             record_endpoints(connection, self._client)
 
     def _fail(
@@ -323,7 +323,8 @@ class _MovingFetch:
         }
 
 
-def _add_objects(connection: Connection, lookup_id: int, objects: pa.Table) -> None:
+def add_objects(connection: Connection, lookup_id: int, objects: pa.Table) -> None:
+    """Store the objects of a look-up, rows of `OBJECT_SCHEMA`."""
     # The same answer again is the same look-up, whose objects are there.
     connection.execute(
         text("""

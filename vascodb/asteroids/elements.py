@@ -22,6 +22,8 @@ _MJD_JD = 2400000.5
 _OBLIQUITY_RAD = np.radians(84381.448 / 3600.0)
 """Of the ecliptic of J2000 (IAU 1976), to which JPL and the Minor Planet Center refer their elements."""
 _USUAL_SLOPE = 0.15
+_PLUTO = 134340
+"""Its elements are of its way about Charon as well as about the Sun: years later they point elsewhere."""
 _NEEDED = ("full_name", "H", "e", "q", "i", "om", "w", "ma", "a")
 _NUMBERED = re.compile(r"\s*(\d+)\s+(.*\S)\s*")
 
@@ -51,7 +53,7 @@ class Elements:
     sha256 : str
         Of the file's bytes as they lie.
     left_out : tuple of str
-        Bodies of the file whose orbit is not complete there.
+        Bodies of the file whose orbit is not complete there, and Pluto.
     """
 
     names: Sequence[str]
@@ -197,10 +199,11 @@ def read_elements(path: Path) -> Elements:
         )
     values = {name: _numbers(path, name, column[name]) for name in (*_NEEDED[1:], epoch_name)}
     whole = np.all([np.isfinite(value) for value in values.values()], axis=0)
+    designations = [_named(str(text)) for text in column["full_name"]]
+    usable = whole & np.array([number != _PLUTO for number, _ in designations], dtype=bool)
     _refuse_impossible(path, values, whole)
     epoch = values[epoch_name] + (_MJD_JD if epoch_name == "epoch_mjd" else 0.0)
     slope = _numbers(path, "G", column["G"]) if "G" in column else np.full(len(rows), np.nan)
-    designations = [_named(str(text)) for text in column["full_name"]]
     found = Elements(
         names=[name for _, name in designations],
         numbers=np.array([number for number, _ in designations], dtype=np.int64),
@@ -216,8 +219,8 @@ def read_elements(path: Path) -> Elements:
         slope=np.where(np.isfinite(slope), slope, _USUAL_SLOPE),
         source=path.name,
         sha256=sha256(raw).hexdigest(),
-        left_out=tuple(designations[row][1] for row in np.flatnonzero(~whole)),
-    ).take(whole)  # fmt: skip
+        left_out=tuple(designations[row][1] for row in np.flatnonzero(~usable)),
+    ).take(usable)  # fmt: skip
     identities = list(zip(found.numbers.tolist(), found.names, strict=True))
     if len(set(identities)) < len(identities):
         raise InputError(f"{path}: {len(identities) - len(set(identities))} bodies occur more than once")

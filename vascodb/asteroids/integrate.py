@@ -19,7 +19,6 @@ Floats = NDArray[np.float64]
 _SCALES = np.array([1.0, 1.0, 1.0, 0.01, 0.01, 0.01])
 """Of positions and velocities [au, au/d]: a coordinate that happens to be nearly zero needs no finer steps."""
 _FIRST_STEP_D = 20.0
-_PLUTO = 134340
 _FIRST_JD, _LAST_JD = 2415021.0, 2469807.0
 
 
@@ -35,7 +34,7 @@ class Accuracy:
         Whether the heaviest asteroids pull, too.
     """
 
-    rtol: float = 1e-10
+    rtol: float = 1e-11
     asteroids: bool = True
 
 
@@ -62,9 +61,10 @@ class Moment:
 def march(elements: Elements, planets: Planets, jd_tdb: Floats, accuracy: Accuracy | None = None) -> Iterator[Moment]:
     """Where all bodies are at many times, from the latest to the earliest.
 
-    Bodies take the same steps, so that one evaluation of the pull is a few operations on long arrays: all of the
-    most common epoch, and all others. The heaviest asteroids pull only those that take their steps. A body joins at the time at which its elements osculate. One whose elements are older than the latest of
-    the times is brought forward to that first.
+    Bodies take the same steps, so that one evaluation of the pull is a few operations on long arrays: all
+    of the most common epoch, and all others. The heaviest asteroids pull only those that take their steps. A
+    body joins at the time at which its elements osculate. One whose elements are older than the latest of the
+    times is brought forward to that first.
 
     Parameters
     ----------
@@ -178,17 +178,14 @@ class _Motion:
         ]
         if not self._accuracy.asteroids:
             heavy = []
-        pluto = np.flatnonzero(self._numbers[rows] == _PLUTO)
 
         def derivative(days: float, flat: Floats) -> Floats:
             y = flat.reshape(6, -1)
             position, velocity = y[:3], y[3:]
             places = planets.positions(start + days)
             pull = _relativity(planets, position - places[0][:, None], velocity - _sun_velocity(planets, start + days))
-            for place, mass in zip(places[:-1], gm[:-1], strict=True):
+            for place, mass in zip(places, gm, strict=True):
                 _add_pull(pull, position, place, mass)
-            # The last planet is numbered as an asteroid, too, and does not pull itself.
-            _add_pull(pull, position, places[-1], gm[-1], itself=pluto)
             for body, mass in heavy:
                 _add_pull(pull, position, position[:, body], mass, itself=body)
             return np.concatenate([velocity, pull]).ravel()
@@ -196,9 +193,7 @@ class _Motion:
         return derivative
 
 
-def _add_pull(
-    pull: Floats, position: Floats, place: Floats, gm: float, itself: int | NDArray[np.int64] | None = None
-) -> None:
+def _add_pull(pull: Floats, position: Floats, place: Floats, gm: float, itself: int | None = None) -> None:
     """Add Newton's pull of one body, at a place, to the accelerations of all [au/d2]."""
     towards = place[:, None] - position
     distance2 = np.einsum("ij,ij->j", towards, towards)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vascodb.asteroids.planets import Planets
 
-__all__ = ["PALOMAR", "Site", "Trails", "observer_places", "observe", "tdb_of", "visual_magnitude"]
+__all__ = ["PALOMAR", "Site", "Trails", "observe", "observer_places", "tdb_of", "visual_magnitude"]
 
 Floats = NDArray[np.float64]
 

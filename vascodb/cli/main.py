@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vascodb import __version__
 from vascodb.cli import (
+    asteroids,
     database,
     demo,
     evidence,
@@ -62,6 +63,7 @@ for group in (
     fetch_images,
     ingest,
     plate_times,
+    asteroids,
     run,
     queries,
     evidence,
