@@ -19,7 +19,7 @@ from vascodb.asteroids.predict import Exposures, predict
 pytest.importorskip("de421")
 pytest.importorskip("jplephem")
 pytest.importorskip("scipy")
-from vascodb.asteroids.planets import Planets  # noqa: E402
+from vascodb.asteroids.planets import Planets
 
 MID_1951 = 2433980.0222222
 
@@ -31,10 +31,10 @@ def planets() -> Planets:
 
 @pytest.fixture(scope="module")
 def known(shared_data: Path, planets: Planets) -> Elements:
-    """The heaviest asteroids, Ceres first, and some with elements of other epochs."""
+    """The heaviest asteroids, Ceres first, and one with elements of another epoch."""
     everyone = read_elements(shared_data / "benchmark" / "asteroid_elements_7099.json.gz")
     heavy = np.isin(everyone.numbers, [*planets.asteroid_gm, 433])
-    others = np.flatnonzero(everyone.epoch_jd != everyone.epoch_jd[0])[:5]
+    others = np.flatnonzero(everyone.epoch_jd != everyone.epoch_jd[0])[:1]
     return everyone.take(np.union1d(np.flatnonzero(heavy), others))
 
 
@@ -70,17 +70,21 @@ def test_ceres_is_where_jpl_has_it(shared_data: Path, known: Elements, planets: 
 
 
 def test_finer_steps_change_nothing_that_can_be_seen(known: Elements, planets: Planets) -> None:
-    (usual,) = march(known, planets, np.array([2433282.5]))
-    (finer,) = march(known, planets, np.array([2433282.5]), Accuracy(rtol=1e-13))
+    few = known.take(np.isin(known.numbers, [1, 2, 4, 433]))
+    (usual,) = march(few, planets, np.array([2433282.5]))
+    (finer,) = march(few, planets, np.array([2433282.5]), Accuracy(rtol=1e-12))
     towards = finer.position - planets.earth(np.array([2433282.5]))[0]
     apart = np.linalg.norm(usual.position - finer.position, axis=0) / np.linalg.norm(towards, axis=0)
-    assert np.degrees(apart.max()) * 3600 < 0.05, known.names[int(np.argmax(apart))]
+    eros = few.numbers == 433
+    # Eros passed by the Earth several times.
+    assert np.degrees(apart[~eros].max()) * 3600 < 0.01
+    assert np.degrees(apart[eros].max()) * 3600 < 0.3
 
 
 def test_there_and_back_again(planets: Planets) -> None:
     start = some(3, 2459800.5)
     late = start.take(np.arange(3))
-    forwards, backwards = march(late, planets, np.array([2461000.5, 2433282.5]))
+    forwards, backwards = march(late, planets, np.array([2461000.5, 2455000.5]))
     assert (forwards.index, backwards.index) == (0, 1)
     position, velocity = start.states(planets.sun_gm)
     sun, sun_velocity = planets.sun(start.epoch_jd)

@@ -13,9 +13,9 @@ from vascodb.db import Database
 pytest.importorskip("de421")
 pytest.importorskip("jplephem")
 pytest.importorskip("scipy")
-from vascodb.asteroids.planets import Planets  # noqa: E402
-from vascodb.asteroids.predict import Exposures, predict  # noqa: E402
-from vascodb.asteroids.store import CATALOG, predict_over_images  # noqa: E402
+from vascodb.asteroids.planets import Planets
+from vascodb.asteroids.predict import Exposures, predict
+from vascodb.asteroids.store import CATALOG, predict_over_images
 
 MID = datetime(1951, 11, 29, 12, 32, tzinfo=UTC)
 MID_JD = 2433980.0222222
