@@ -156,7 +156,7 @@ class _Motion:
         # Days since the start: with Julian dates themselves half of the digits would be lost.
         solver = DOP853(
             self._pull_of(rows, start), 0.0, state.ravel(), float(times[-1]) - start,
-            rtol=self._accuracy.rtol, atol=self._accuracy.rtol * np.repeat(_SCALES, state.shape[1]),
+            rtol=self._accuracy.rtol, atol=self._accuracy.rtol * np.repeat(_SCALES, state.shape[1]),  # type: ignore[arg-type]
             first_step=min(_FIRST_STEP_D, abs(float(times[-1]) - start)),
         )  # fmt: skip
         sign = np.sign(float(times[-1]) - start)
