@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from typing import Any
 
 import astropy.units as u
@@ -238,6 +239,11 @@ def _moving_world(
     world = World(service, "moving", definition, SkybotServer(objects), database, vectors([], []))
     with database.connect() as connection:
         toy = ToySky(connection)
+        toy.execute(
+            "INSERT INTO plate.exposure_time (plate_id, source, reading, start_utc, mid_utc, uncertainty_minutes, "
+            "time_quality, evidence) VALUES ('XE001', 'solution', 'corrected', :mid, :mid, 0.5, 'agreed', 'toy')",
+            mid=epoch.to_datetime(timezone=UTC),
+        )
         for name, (ra_deg, dec_deg) in zip(names, _centres(len(names), -90.0), strict=True):
             centre = SkyCoord(ra_deg, dec_deg, unit="deg")
             middles = _around(random, centre, 0.95 * _ASKED_DEG, 6)

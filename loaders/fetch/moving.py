@@ -28,10 +28,10 @@ from vascodb.loaders.regions import Cone
 from vascodb.loaders.registry import CanaryPosition, CatalogDefinition
 from vascodb.loaders.sources.skybot import PALOMAR, MovingAnswer, SkybotSource
 from vascodb.loaders.tables import CORE_SCHEMA
-from vascodb.plates.dates import julian_day
 from vascodb.plates.footprint import ORDER
+from vascodb.plates.times import solve_plate_times
 
-__all__ = ["Look", "fetch_moving", "plan_moving"]
+__all__ = ["Look", "add_objects", "fetch_moving", "find_times", "plan_moving"]
 
 _CANARY_RADIUS_DEG = 2.0
 _JD_DECIMALS = 6
@@ -49,7 +49,7 @@ class Look:
     cone : `Cone`
         What is asked for; holds the part of the image that it is for, and the catalogue's margin about it.
     epoch_jd : float
-        Middle of the image's exposure, Julian date in UTC.
+        Middle of the image's exposure by all evidence, Julian date in UTC.
     observer : str
         IAU code of the observatory.
     """
@@ -76,7 +76,8 @@ def plan_moving(
 
     An image that fits in one cone is asked for with one, about its middle. For a larger one every
     HEALPix cell that its footprint touches is asked for, to the corners of the cell; no position is
-    ever averaged, so 0h and the poles are nothing special.
+    ever averaged, so 0h and the poles are nothing special. The time is the middle of the exposure by all
+    evidence; an image whose time is in conflict or not known is not asked for, and its detections stay unknown.
 
     Parameters
     ----------
@@ -96,15 +97,18 @@ def plan_moving(
     InputError
         If an image is not there, or was refused.
     """
+    find_times(connection, image_ids)
     images = connection.execute(
         text("""
             SELECT
-                i.image_id, i.ra, i.dec, i.radius_deg, i.epoch_jyear,
+                i.image_id, i.ra, i.dec, i.radius_deg, k.mid_jd,
                 array_agg(lower(r)) AS low, array_agg(upper(r)) AS high
-            FROM plate.image AS i, unnest(i.footprint) AS r
+            FROM plate.image AS i
+            CROSS JOIN LATERAL plate.moment_of(i.image_id) AS k
+            CROSS JOIN unnest(i.footprint) AS r
             WHERE i.image_id = ANY (:ids) AND i.status = 'ok'
-            GROUP BY i.image_id
-            ORDER BY i.epoch_jyear, i.image_id
+            GROUP BY i.image_id, k.mid_jd
+            ORDER BY k.mid_jd, i.image_id
         """),
         {"ids": list(image_ids)},
     ).all()
@@ -115,15 +119,35 @@ def plan_moving(
         )
     looks = []
     for image in images:
+        if image.mid_jd is None:
+            # Never a guess: what moves is asked for at the right time or not at all.
+            continue
         footprint = MOC.from_depth29_ranges(
             max_depth=ORDER, ranges=np.array([image.low, image.high], dtype=np.uint64).T.copy()
         )
         units = units_for(
             Cone(image.ra, image.dec, image.radius_deg), footprint, definition.coverage_margin_arcsec, max_radius_deg
         )
-        epoch_jd = round(julian_day(image.epoch_jyear), _JD_DECIMALS)
+        epoch_jd = round(image.mid_jd, _JD_DECIMALS)
         looks += [Look(image.image_id, unit.cone, epoch_jd, observer) for unit in units]
     return looks
+
+
+def find_times(connection: Connection, image_ids: Collection[int]) -> None:
+    """Find out when images were exposed, if nobody has for one of them: a header that came later may tell."""
+    if connection.scalar(
+        text("""
+            SELECT EXISTS (
+                SELECT 1 FROM plate.image AS i
+                WHERE i.image_id = ANY (:ids) AND NOT EXISTS (
+                    SELECT 1 FROM plate.exposure_time AS t
+                    WHERE t.plate_id = i.plate_id AND t.source = 'solution' AND t.reading = 'corrected'
+                )
+            )
+        """),
+        {"ids": list(image_ids)},
+    ):
+        solve_plate_times(connection)
 
 
 def fetch_moving(
@@ -258,7 +282,7 @@ class _MovingFetch:
                 connection, question, reply, rows_in=answer.rows_in, row_cap=answer.row_cap, canary_id=canary_id
             )
             self._add_look(connection, look, lookup_id, complete=True)
-            _add_objects(connection, lookup_id, answer.objects)
+            add_objects(connection, lookup_id, answer.objects)
             record_endpoints(connection, self._client)
 
     def _fail(
@@ -299,7 +323,8 @@ class _MovingFetch:
         }
 
 
-def _add_objects(connection: Connection, lookup_id: int, objects: pa.Table) -> None:
+def add_objects(connection: Connection, lookup_id: int, objects: pa.Table) -> None:
+    """Store the objects of a look-up, rows of `OBJECT_SCHEMA`."""
     # The same answer again is the same look-up, whose objects are there.
     connection.execute(
         text("""

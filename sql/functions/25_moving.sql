@@ -38,6 +38,40 @@ AS $$
 $$;
 COMMENT ON FUNCTION sky.trail_separation IS 'Distance of a position from a trail, given its middle and half its length on the sky, in arcsec';
 
+-- The moment for which moving objects count on an image: the middle of the exposure by all evidence. Where that is in
+-- conflict or not known there is none, and the trouble says why. Where nobody has found out, both are NULL.
+CREATE OR REPLACE FUNCTION plate.moment_of(which_image_id bigint)
+RETURNS TABLE (mid_jd double precision, trouble text)
+LANGUAGE sql STABLE ROWS 1
+AS $$
+    SELECT
+        2440587.5 + extract(epoch FROM t.mid_utc)::double precision / 86400,
+        CASE
+            WHEN t.mid_utc IS NOT NULL OR t.plate_id IS NULL THEN NULL
+            WHEN t.start_utc IS NOT NULL THEN 'the length of the exposure is not known'
+            ELSE format('the time of the exposure is %s: %s', t.time_quality, t.evidence)
+        END
+    FROM plate.image AS i
+    LEFT JOIN plate.exposure_time AS t
+        ON t.plate_id = i.plate_id AND t.source = 'solution' AND t.reading = 'corrected'
+    WHERE i.image_id = which_image_id
+$$;
+COMMENT ON FUNCTION plate.moment_of IS
+    'Middle of an image''s exposure by all evidence as a Julian date in UTC, or why there is none';
+
+-- Look-ups for another time than the image's say nothing of it; times that were corrected later leave such.
+CREATE OR REPLACE FUNCTION ref.looks_in_time(which_image_id bigint, catalog_name text)
+RETURNS SETOF ref.moving_look
+LANGUAGE sql STABLE ROWS 4
+AS $$
+    SELECT m.*
+    FROM ref.moving_look AS m
+    CROSS JOIN LATERAL plate.moment_of(which_image_id) AS k
+    WHERE m.image_id = which_image_id AND m.catalog = catalog_name
+    AND k.trouble IS NULL AND (k.mid_jd IS NULL OR abs(m.epoch_jd - k.mid_jd) * 86400 <= 1)
+$$;
+COMMENT ON FUNCTION ref.looks_in_time IS 'Look-ups of a catalogue of moving objects that were for the time of an image''s exposure';
+
 -- The trails predicted over an image. An exposure of unknown length is taken for one of an hour, longer than
 -- any of the survey's: rather a trail too long than an asteroid for a vanished star.
 CREATE OR REPLACE FUNCTION sky.trails(which_image_id bigint, catalog_name text)
@@ -55,9 +89,9 @@ AS $$
             coalesce(o.rate_ra_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0 AS half_ra_arcsec,
             coalesce(o.rate_dec_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0 AS half_dec_arcsec
         FROM plate.image AS i
-        JOIN ref.moving_look AS l USING (image_id)
+        CROSS JOIN LATERAL ref.looks_in_time(i.image_id, catalog_name) AS l
         CROSS JOIN LATERAL (SELECT m.* FROM ref.moving_object AS m WHERE m.lookup_id = l.lookup_id OFFSET 0) AS o
-        WHERE i.image_id = which_image_id AND l.catalog = catalog_name
+        WHERE i.image_id = which_image_id
     ) AS h
     -- q3c_join must be given values, not formulas: with those PostgreSQL does not inline it and finds no index.
     OFFSET 0

@@ -98,15 +98,14 @@ AS $$
         m.lookup_id, m.complete, m.ra, m.dec,
         m.radius_deg * 3600 - CASE WHEN m.complete THEN c.coverage_margin_arcsec ELSE 0 END,
         row_number() OVER (ORDER BY l.asked_at, l.lookup_id)
-    FROM ref.moving_look AS m
+    FROM ref.looks_in_time(which_image_id, catalog_name) AS m
     JOIN ref.lookup AS l ON l.lookup_id = m.lookup_id
     JOIN ref.catalog AS c ON c.catalog = m.catalog
-    WHERE m.image_id = which_image_id AND m.catalog = catalog_name
 $$;
 COMMENT ON FUNCTION stage.moving_cones IS 'Cones over an image in which a catalogue of moving objects was asked, without the rim where complete';
 
 -- What a catalogue of moving objects says of each detection: only look-ups for this very image count. Where
--- several contain a detection, the newest is named.
+-- several contain a detection, the newest is named. Without a time that can be trusted nobody asks, and nobody knows.
 CREATE OR REPLACE FUNCTION stage.look_moving(which_extraction_id bigint, catalog_name text)
 RETURNS TABLE (
     number integer, state vasco.look_state, source_id bigint, sep_arcsec double precision, n_within integer,
@@ -145,21 +144,24 @@ AS $$
         GROUP BY k.number
     ),
     judged AS (
-        SELECT l.*,
+        SELECT l.*, k.trouble,
             CASE
                 WHEN l.source_id IS NOT NULL THEN 'matched'
                 WHEN l.complete_rank IS NOT NULL THEN 'clear'
-                WHEN l.failed_rank IS NOT NULL THEN 'unknown'
+                WHEN l.failed_rank IS NOT NULL OR k.trouble IS NOT NULL THEN 'unknown'
                 ELSE 'not_covered'
             END::vasco.look_state AS state
         FROM look AS l
+        CROSS JOIN vasco.extraction AS e
+        CROSS JOIN LATERAL plate.moment_of(e.image_id) AS k
+        WHERE e.extraction_id = which_extraction_id
     )
     SELECT
         j.number, j.state, j.source_id, j.sep_arcsec, j.n_within,
         (SELECT c.lookup_id FROM cone AS c WHERE c.age_rank = j.complete_rank),
-        CASE WHEN j.state = 'unknown' THEN (
+        CASE WHEN j.state = 'unknown' THEN coalesce(j.trouble, (
             SELECT ref.failure_text(c.lookup_id) FROM cone AS c WHERE c.age_rank = j.failed_rank
-        ) END
+        )) END
     FROM judged AS j
 $$;
 COMMENT ON FUNCTION stage.look_moving IS 'What a catalogue of moving objects says of each detection of an extraction';

@@ -1,6 +1,7 @@
 -- Veto, or flag, by moving objects within a radius of its own about the trails that were predicted over the image:
--- the seeds turn away what is within 5 arcsec and flag what is within 60. Only look-ups for the very image count,
--- and a position is clear only where a whole one reaches as far about it as this stage searches.
+-- the seeds turn away what is within 5 arcsec and flag what is within 60. Only look-ups for the very image and its
+-- time count, where that is in conflict or not known none does, and a position is clear only where a whole one reaches
+-- as far about it as this stage searches.
 -- The uncertainty of a predicted position, error_sigmas times, may widen the search, by error_max_arcsec at most;
 -- an object without one is where it was predicted. The value is the distance from the trail, arcsec.
 -- Parameters: family, radius_arcsec (inclusive), error_sigmas, error_max_arcsec (both 0 where left out).
@@ -26,9 +27,10 @@ BEGIN
     END IF;
 
     FOR image IN
-        SELECT e.extraction_id, e.image_id
+        SELECT e.extraction_id, e.image_id, k.trouble
         FROM vasco.run_image AS r
         JOIN vasco.extraction AS e USING (extraction_id)
+        CROSS JOIN LATERAL plate.moment_of(e.image_id) AS k
         WHERE r.run_id = which_run_id AND (extraction_ids IS NULL OR e.extraction_id = ANY (extraction_ids))
     LOOP
         RETURN QUERY
@@ -87,7 +89,7 @@ BEGIN
             CASE
                 WHEN l.sep_arcsec IS NOT NULL THEN 'fail'
                 WHEN l.complete_rank IS NOT NULL THEN 'pass'
-                WHEN l.failed_rank IS NOT NULL THEN 'unknown'
+                WHEN l.failed_rank IS NOT NULL OR image.trouble IS NOT NULL THEN 'unknown'
                 ELSE 'not_covered'
             END::vasco.outcome,
             l.sep_arcsec,
@@ -96,6 +98,7 @@ BEGIN
                     '%s was predicted to pass at %s arcsec', l.name, round(l.sep_arcsec::numeric, 3)
                 )
                 WHEN l.complete_rank IS NOT NULL THEN NULL
+                WHEN image.trouble IS NOT NULL THEN image.trouble
                 WHEN l.failed_rank IS NOT NULL THEN (
                     SELECT ref.failure_text(c.lookup_id) FROM cone AS c WHERE c.age_rank = l.failed_rank
                 )

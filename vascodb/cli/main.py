@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vascodb import __version__
 from vascodb.cli import (
+    asteroids,
     database,
     demo,
     evidence,
@@ -56,7 +57,7 @@ def cli(context: click.Context, verbose: int) -> None:
 
 
 for group in (
-    database, settings, references, releases, hats, fetch, fetch_images, plate_times, ingest, run, queries, evidence,
+    database, settings, references, releases, hats, fetch, fetch_images, plate_times, asteroids, ingest, run, queries, evidence,
     export, simulate, demo,
 ):  # fmt: skip
     for command in group.COMMANDS:

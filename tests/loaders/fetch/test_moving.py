@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import astropy.units as u
@@ -74,12 +74,34 @@ def image_in(
     footprint, radius_deg = square(ra, dec, side_deg)
     sky = ToySky(connection)
     sky._ids = itertools.count(number)
-    image_id = sky.extraction(ra, dec, radius_deg, epoch_jyear=julian_year(moment))
+    # What its own header says is a day early, as on most plates.
+    image_id = sky.extraction(ra, dec, radius_deg, epoch_jyear=julian_year(moment - timedelta(days=1)))
     sky.execute(
-        "UPDATE plate.image SET footprint = CAST(:r AS int8multirange), exposure_minutes = 50 WHERE image_id = :id",
+        "UPDATE plate.image SET footprint = CAST(:r AS int8multirange), exposure_minutes = 50, plate_id = 'XE' || :id "
+        "WHERE image_id = :id",
         r=multirange(footprint), id=image_id,
     )  # fmt: skip
+    set_time(connection, image_id, moment)
     return image_id
+
+
+def set_time(connection: Connection, image_id: int, mid: datetime | None, quality: str = "agreed") -> None:
+    """What is known of when an image's plate was exposed."""
+    connection.execute(
+        text("""
+            INSERT INTO plate.exposure_time (
+                plate_id, source, reading, start_utc, mid_utc, uncertainty_minutes, time_quality, evidence
+            )
+            VALUES ('XE' || :id, 'solution', 'corrected', :start, :mid, :error, :quality, 'two witnesses disagree')
+            ON CONFLICT (plate_id, source, reading) DO UPDATE
+            SET start_utc = excluded.start_utc, mid_utc = excluded.mid_utc, time_quality = excluded.time_quality,
+                uncertainty_minutes = excluded.uncertainty_minutes
+        """),
+        {
+            "id": image_id, "mid": mid, "start": mid and mid - timedelta(minutes=25), "error": mid and 0.5,
+            "quality": quality,
+        },
+    )  # fmt: skip
 
 
 def settings(server: SkybotServer, **limits: Any) -> ServiceSettings:
@@ -129,6 +151,46 @@ def test_the_time_asked_is_the_middle_of_the_exposure_and_the_place_palomar(
     (look,) = [row for row in look_ups(database) if row.kind == "moving"]
     assert abs(look.epoch_jd - MID_JD) * 86400 < 0.1
     assert (look.observer, look.complete, look.rows_in) == ("675", True, 1)
+
+
+def test_the_header_of_the_image_does_not_tell_the_time(database: Database, server: SkybotServer) -> None:
+    image = add_image(database)
+    with database.connect() as connection:
+        literal = connection.scalar(text("SELECT epoch_jyear FROM plate.image WHERE image_id = :i"), {"i": image})
+    assert abs(literal - julian_year(MID_EXPOSURE - timedelta(days=1))) < 1e-8
+    fetch(database, server, [image])
+    (look,) = [row for row in look_ups(database) if row.kind == "moving"]
+    assert abs(look.epoch_jd - MID_JD) * 86400 < 0.1
+
+
+@pytest.mark.parametrize("quality", ["conflicting", "unknown"])
+def test_without_a_time_nobody_is_asked_and_the_detections_are_unknown(
+    database: Database, server: SkybotServer, quality: str
+) -> None:
+    image = add_image(database)
+    # What was asked for a time that was believed once does not count any more.
+    fetch(database, server, [image])
+    asked = len(server.requests)
+    with database.connect() as connection:
+        set_time(connection, image, None, quality)
+        ToySky(connection).detections(image, [132.8, 132.9], [11.8, 11.8])
+    totals = fetch(database, server, [image], again=True)
+    assert (totals.complete, totals.failed) == (0, 0)
+    assert len(server.requests) == asked
+    with database.connect() as connection:
+        ToySky(connection).match(image, "skybot")
+        rows = connection.execute(text("SELECT state, reason FROM vasco.match WHERE catalog = 'skybot'")).all()
+    assert set(rows) == {("unknown", f"the time of the exposure is {quality}: two witnesses disagree")}
+
+
+def test_looks_for_another_time_do_not_count(database: Database, server: SkybotServer) -> None:
+    image = add_image(database)
+    fetch(database, server, [image])
+    with database.connect() as connection:
+        ToySky(connection).detections(image, [132.8, 132.9], [11.8, 11.8])
+        assert ToySky(connection).match(image, "skybot")["matched"] == 1
+        set_time(connection, image, MID_EXPOSURE + timedelta(days=1))
+        assert ToySky(connection).match(image, "skybot")["not_covered"] == 2
 
 
 def test_an_object_is_stored_with_its_motion(database: Database, server: SkybotServer) -> None:
