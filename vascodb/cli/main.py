@@ -57,8 +57,8 @@ def cli(context: click.Context, verbose: int) -> None:
 
 
 for group in (
-    database, settings, references, releases, hats, fetch, fetch_images, plate_times, asteroids, ingest, run, queries, evidence,
-    export, simulate, demo,
+    database, settings, references, releases, hats, fetch, fetch_images, plate_times, asteroids, ingest, run, queries,
+    evidence, export, simulate, demo,
 ):  # fmt: skip
     for command in group.COMMANDS:
         cli.add_command(command)
