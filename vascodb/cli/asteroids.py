@@ -20,7 +20,7 @@ __all__ = ["COMMANDS"]
 @click.argument("elements", type=existing_path)
 @click.option("--plate", "plates", multiple=True, metavar="PLATE", help="Only images of this plate; may be repeated.")
 def predict_asteroids(elements: Path, plates: tuple[str, ...]) -> None:
-    """Predict which asteroids were over the stored images, without a network.
+    """Predict asteroids over stored images, without a network.
 
     ELEMENTS is a file of osculating elements, as JPL's Small-Body Database answers queries for them (JSON, also with
     gzip). The bodies are carried back to the middle of each exposure by its corrected time; images without one are left
@@ -42,7 +42,7 @@ def predict_asteroids(elements: Path, plates: tuple[str, ...]) -> None:
             {"plates": list(plates)},
         ).all()
     if not image_ids:
-        raise InputError("no image of these plates is there yet; run: vascodb ingest-tile FILE")
+        raise InputError("no image of these plates is there yet; run: vascodb ingest-tile --fits FILE")
     began = time.monotonic()
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
