@@ -40,7 +40,7 @@ Q3C_FAULTS: tuple[tuple[tuple[int, ...] | None, str], ...] = (
 )
 
 # Where a package is imported under another name than it is installed.
-MODULE_NAMES = {"psycopg2-binary": "psycopg2"}
+MODULE_NAMES = {"psycopg2-binary": "psycopg2", "pyerfa": "erfa"}
 
 
 @dataclass(frozen=True)

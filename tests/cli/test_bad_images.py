@@ -240,7 +240,7 @@ def test_a_file_name_that_is_no_text_is_refused_clearly(used, tmp_path):
         (["tile_RA400.000_DECp11.800"], "not the name of a tile"),
         (["tile_RA132.850_DECp91.000"], "not the name of a tile"),
         (["M67"], "not the name of a tile"),
-        (["--profile", "vasco61"], "unknown profile 'vasco61'; there are: default, vasco60"),
+        (["--profile", "vasco61"], "unknown profile 'vasco61'; there are: default, default_release, mnras2022"),
         (["--profile", "../default"], "unknown profile"),
         (["--ra", "132.85", "--dec", "11.8"], "leave out --ra and --dec"),
     ],

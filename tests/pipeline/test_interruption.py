@@ -201,7 +201,7 @@ def forget_images(vascodb: Vascodb) -> None:
     vascodb.sql("""
         TRUNCATE ref.moving_object, ref.moving_look, vasco.clip_window, vasco.run_ledger, vasco.verdict,
             vasco.run_stage, vasco.run_image, vasco.run, vasco.match, vasco.detection, vasco.extraction, plate.image,
-            plate.exposure_time, plate.tile, plate.solution, plate.plate
+            plate.exposure_time, plate.tile, plate.solution, plate.plate CASCADE
     """)
 
 
