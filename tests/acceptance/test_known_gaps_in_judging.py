@@ -15,7 +15,7 @@ from commandline import Vascodb
 from gapsky import vetoes
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
-from toysky import ToySky
+from toysky import ToySky, gates_of
 
 from vascodb.audits import audits, count_rows
 from vascodb.db import Database
@@ -107,7 +107,7 @@ def test_a_gate_whose_value_is_missing_does_not_open(
     toy.detections(extraction_id, [11.0], [0.0], first=2, **columns)
     toy.lookup("gaia_dr3")
     toy.match(extraction_id, "gaia_dr3")
-    run_id = toy.judge(load_profile("vasco60"), extraction_id)
+    run_id = toy.judge(gates_of("vasco60"), extraction_id)
     assert toy.outcomes(run_id, stage) == {1: "pass", 2: "unknown"}
     assert toy.candidates(run_id) == [1]
 
@@ -163,7 +163,7 @@ class LeakyImage:
     def candidates(self) -> list[int]:
         """What is left after matching and judging."""
         self.toy.match(self.extraction_id, "gaia_dr3")
-        return self.toy.candidates(self.toy.judge(load_profile("vasco60"), self.extraction_id))
+        return self.toy.candidates(self.toy.judge(gates_of("vasco60"), self.extraction_id))
 
 
 # B7
@@ -250,7 +250,7 @@ def test_a_tiny_tile_is_counted_and_not_held_against_a_fraction(connection: Conn
 def test_what_a_catalogue_more_takes_away_is_a_run_of_its_own_and_no_difference(connection: Connection) -> None:
     toy = ToySky(connection)
     leaky = LeakyImage(toy)
-    plain = load_profile("vasco60")
+    plain = gates_of("vasco60")
     stricter = plain.requiring(["usnob"])
     # USNO-B alone knows the narrow stars.
     at = leaky.ra[len(TRUE_FWHM) :]

@@ -209,6 +209,8 @@ class _Ingest:
                 run_id,
                 {**psf_measurers(self.profile, self), **pixel_measurers(self.progress)},
                 lambda at: self.progress(f"judge: {at.stage}"),
+                # Of two images at once each would miss the other; the second waits until the first is there to see.
+                lambda: advisory_lock(self.connection, f"run {run_id}"),
             ).judge([extraction_id])
         return run_id
 

@@ -63,12 +63,15 @@ class Judge:
         By name of the stage function that needs them.
     progress : callable, optional
         Called before and after each step with a `StageProgress`.
+    before_sky : callable, optional
+        Called before the first stage whose verdicts depend on other images of the run.
     """
 
     transactions: Transactions
     run_id: int
     measurers: Mapping[str, Measurer] = field(default_factory=dict)
     progress: Callable[[StageProgress], None] = lambda _: None
+    before_sky: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -93,8 +96,11 @@ class Judge:
             ).all()
         begins = [stage.stage for stage in stages].index(from_stage) if from_stage else 0
         images = set(extraction_ids)
+        first_of_sky = next((stage for stage in stages if stage.scope == "sky"), None)
         for place, stage in enumerate(stages[begins:], start=begins + 1):
             started = perf_counter()
+            if stage is first_of_sky:
+                self.before_sky()
             wanted = self._with_overlapping(images) if stage.scope == "sky" else images
             images |= self._judge_by(stage, sorted(wanted), place, len(stages))
             self.seconds[stage.stage] = perf_counter() - started
