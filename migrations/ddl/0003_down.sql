@@ -3,3 +3,4 @@ DROP SCHEMA api CASCADE;
 CREATE SCHEMA api;
 DROP SCHEMA stage CASCADE;
 CREATE SCHEMA stage;
+DROP FUNCTION IF EXISTS ref.looks_in_time(bigint, text);

@@ -385,5 +385,4 @@ def test_searches_use_the_indexes_of_the_sky(toy: ToySky, known: str) -> None:
     for profile in profiles[:2]:
         r = toy.scalar("SELECT run_id FROM vasco.run WHERE run = :p", p=profile.name)
         assert_work(toy, f"SELECT stage.apply({r}, 'only', '{{{e}}}')", 400 * n)
-    found = assert_work(toy, f"SELECT stage.build_objects({run_id})", 800 * 20 * n)
-    assert_index_searches(found, "image", "image_sky")
+    assert_work(toy, f"SELECT stage.build_objects({run_id})", 800 * 20 * n)
