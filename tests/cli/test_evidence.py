@@ -19,9 +19,9 @@ SELECT ref.add_gap('{catalog}', 77, '{{[0,3458764513820540928)}}');
 
 @pytest.fixture(scope="module")
 def judged(module_vascodb: Vascodb, small_simulation) -> Vascodb:
-    """A tile judged with Gaia from a file, and Pan-STARRS, which did not answer."""
+    """A tile judged with Gaia from a file, and NEOWISE, which did not answer."""
     module_vascodb.ok("load-reference", "gaia_edr3", small_simulation.reference, "--cone", CONE)
-    module_vascodb.sql(GAP.format(catalog="ps1_dr2"))
+    module_vascodb.sql(GAP.format(catalog="neowise_psd"))
     module_vascodb.sql("INSERT INTO ref.endpoint VALUES ('toy', 'http://toy', NULL, now(), 'http_5xx')")
     module_vascodb.ok("ingest-tile", "--fits", small_simulation.image)
     return module_vascodb
@@ -33,22 +33,27 @@ def catalogs(vascodb: Vascodb) -> dict[str, dict]:
 
 def test_status_tells_what_is_known_and_what_is_still_to_be_tried(judged):
     found = catalogs(judged)
-    gaia, ps1 = found["gaia_edr3"], found["ps1_dr2"]
+    gaia, neowise = found["gaia_edr3"], found["neowise_psd"]
     assert (gaia["lookups_complete"], gaia["lookups_incomplete"], gaia["gap_sqdeg"]) == (1, 0, 0)
     assert gaia["sources"] > 100
     assert gaia["sources_exact"] is True
     assert 0 < gaia["coverage_sqdeg"] < 0.06
     assert (gaia["newest_age_d"], gaia["oldest_age_d"]) == (0.0, 0.0)
-    assert (ps1["sources"], ps1["coverage_sqdeg"], ps1["lookups_complete"], ps1["lookups_incomplete"]) == (0, 0, 0, 1)
-    assert ps1["gap_sqdeg"] == pytest.approx(41252.96, abs=0.01)
+    assert (
+        neowise["sources"],
+        neowise["coverage_sqdeg"],
+        neowise["lookups_complete"],
+        neowise["lookups_incomplete"],
+    ) == (0, 0, 0, 1)
+    assert neowise["gap_sqdeg"] == pytest.approx(41252.96, abs=0.01)
     printed = judged.ok("status").out
     assert "gap_sqdeg" in printed
-    assert "ps1_dr2" in printed
+    assert "neowise_psd" in printed
 
 
 def test_status_lists_gaps_and_addresses(judged):
     [gap] = judged.ok("status", "--gaps", "--format", "json").value
-    assert (gap["catalog"], gap["cause"], gap["error"]) == ("ps1_dr2", "http_5xx", "503 Service Unavailable")
+    assert (gap["catalog"], gap["cause"], gap["error"]) == ("neowise_psd", "http_5xx", "503 Service Unavailable")
     assert gap["age_d"] == pytest.approx(3.0, abs=0.11)
     [endpoint] = judged.ok("status", "--endpoints", "--format", "json").value
     assert (endpoint["endpoint"], endpoint["good"], endpoint["last_cause"]) == ("http://toy", False, "http_5xx")
@@ -56,55 +61,57 @@ def test_status_lists_gaps_and_addresses(judged):
 
 def test_lookups_are_listed_of_all_or_one_catalogue_and_those_that_failed(judged):
     every = judged.ok("lookups", "--format", "json").value
-    assert [row["catalog"] for row in every] == ["gaia_edr3", "ps1_dr2"]
+    assert [row["catalog"] for row in every] == ["gaia_edr3", "neowise_psd"]
     assert [row["complete"] for row in every] == [True, False]
     [failed] = judged.ok("lookups", "--failed", "--format", "json").value
-    assert (failed["catalog"], failed["region"], failed["cause"]) == ("ps1_dr2", "all of it", "http_5xx")
-    assert judged.ok("lookups", "ps1_dr2", "--format", "json").value == [failed]
+    assert (failed["catalog"], failed["region"], failed["cause"]) == ("neowise_psd", "all of it", "http_5xx")
+    assert judged.ok("lookups", "neowise_psd", "--format", "json").value == [failed]
     assert judged.ok("lookups", "gaia_edr3", "--failed", "--format", "json").value == []
     assert judged.ok("lookups", "gaia_dr3").out.startswith("asked_at")
     assert_one_line(judged.run("lookups", "gaia_dr4"), "unknown catalogue 'gaia_dr4'", "gaia_dr3")
 
 
 def test_the_sql_of_lookups_gives_the_same_rows(judged):
-    script = judged.ok("lookups", "ps1_dr2", "--failed", "--sql").out
+    script = judged.ok("lookups", "neowise_psd", "--failed", "--sql").out
     answer = judged.run("psql", "-XqAt", stdin=script)
     assert answer.status == 0, answer
     assert len(answer.out.splitlines()) == 1
-    assert answer.out.startswith("77|ps1_dr2|")
+    assert answer.out.startswith("77|neowise_psd|")
 
 
 def test_what_is_not_required_is_matched_and_told_but_decides_nothing(judged, small_simulation):
     outcome = judged.ok("ingest-tile", "--fits", small_simulation.image, "--format", "json")
     report = outcome.value
-    assert report["catalogs"]["ps1_dr2"]["unknown"] == report["detections"]
+    assert report["catalogs"]["neowise_psd"]["unknown"] == report["detections"]
     assert "usnob1" not in report["catalogs"]
-    assert set(report["vetoes"]) == {"gaia"}
+    assert "neowise" not in report["vetoes"]
     assert report["vetoes"]["gaia"]["unknown"] == 0
     assert report["candidates"] == len(judged.ok("candidates", "--format", "json").value) > 0
 
 
 def test_a_required_family_that_failed_leaves_everything_unknown_until_it_answers(judged, small_simulation):
-    outcome = judged.run("ingest-tile", "--fits", small_simulation.image, "--require", "ps1", "--format", "json")
+    outcome = judged.run("ingest-tile", "--fits", small_simulation.image, "--require", "neowise", "--format", "json")
     report = outcome.value
-    assert (outcome.status, report["run"], report["candidates"]) == (3, "default+ps1", 0)
-    assert report["vetoes"]["ps1"] == {"pass": 0, "fail": 0, "unknown": report["detections"], "not_covered": 0}
-    assert judged.ok("candidates", "default+ps1", "--format", "json").value == []
+    assert (outcome.status, report["run"], report["candidates"]) == (3, "default+neowise", 0)
+    assert report["vetoes"]["neowise"] == {"pass": 0, "fail": 0, "unknown": report["detections"], "not_covered": 0}
+    assert judged.ok("candidates", "default+neowise", "--format", "json").value == []
     plain = judged.ok("candidates", "default", "--format", "json").value
     assert plain
 
-    printed = judged.run("ingest-tile", "--fits", small_simulation.image, "--require", "ps1").out
-    assert any(line.split() == ["ps1", "0", "0", str(report["detections"]), "0", "0"] for line in printed.splitlines())
+    printed = judged.run("ingest-tile", "--fits", small_simulation.image, "--require", "neowise").out
+    assert any(
+        line.split() == ["neowise", "0", "0", str(report["detections"]), "0", "0"] for line in printed.splitlines()
+    )
 
     text = " ".join(judged.ok("explain", plain[0]["src_id"]).out.split())
     assert "failed 3.0 d ago: http_5xx: 503 Service Unavailable" in text
     assert "cone 132.850192,11.800202,0.138deg, 0.0 h ago" in text
     [story] = judged.ok("explain", plain[0]["src_id"], "--format", "json").value
-    ps1 = next(s for s in story["sources"] if s["catalog"] == "ps1_dr2")
-    assert (ps1["state"], ps1["failure"]) == ("unknown", "http_5xx: 503 Service Unavailable")
-    assert ps1["failed_at"][:2] == "20"
+    neowise = next(s for s in story["sources"] if s["catalog"] == "neowise_psd")
+    assert (neowise["state"], neowise["failure"]) == ("unknown", "http_5xx: 503 Service Unavailable")
+    assert neowise["failed_at"][:2] == "20"
     assert story["moving"] == []
-    assert story["is_candidate"] == {"default": True, "default+ps1": False}
+    assert story["is_candidate"] == {"default": True, "default+neowise": False}
 
 
 def test_two_families_in_any_order_are_one_run_and_an_unknown_one_is_refused(judged, small_simulation):
