@@ -106,10 +106,6 @@ def test_parameters_can_be_set_and_what_cannot_be_is_refused() -> None:
             plain.setting([change])
 
 
-def test_a_profile_can_be_cut_behind_a_stage() -> None:
-    assert [s.stage for s in load_profile("vasco60").through("ps1").stages] == ["gaia", "ps1"]
-
-
 @pytest.mark.parametrize("name", ["", "Default", "no_such", "../default", "default.toml"])
 def test_an_unknown_profile_is_refused_with_the_list(name: str) -> None:
     with pytest.raises(InputError, match=r"unknown profile .*; there are: .*default.*vasco60"):

@@ -164,11 +164,6 @@ class Profile(BaseModel):
         stages = tuple(s.model_copy(update={"parameters": parameters[s.stage]}) for s in self.stages)
         return self._changed({"stages": stages})
 
-    def through(self, stage: str) -> "Profile":
-        """The profile up to and with one of its stages."""
-        names = [s.stage for s in self.stages]
-        return self._changed({"stages": self.stages[: names.index(stage) + 1]})
-
     def _changed(self, changes: dict[str, Any]) -> "Profile":
         return Profile.model_validate(self.model_dump() | changes)
 
