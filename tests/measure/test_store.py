@@ -13,7 +13,7 @@ from toysky import ToySky
 from vascodb.errors import InputError
 from vascodb.measure import ShapeReport, measure_shapes, store
 from vascodb.measure.shape import measure_direct
-from vascodb.pipeline.runs import judge
+from vascodb.pipeline.judging import judge
 from vascodb.profiles import Profile, StageDefinition
 from vascodb.simulate import SimulationSpec, simulate_plate, write_simulation
 

@@ -12,7 +12,8 @@ from astropy.coordinates import angular_separation
 from queryplans import assert_index_searches, assert_work
 from toysky import ToySky
 
-from vascodb.pipeline.runs import ensure_run, judge
+from vascodb.pipeline.judging import judge
+from vascodb.pipeline.runs import ensure_run
 from vascodb.profiles import Profile, StageDefinition
 
 RELEASE = "vasco60_release_v1/source_extractor_final_filtered.csv.gz"
