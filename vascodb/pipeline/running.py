@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from vascodb.bulk import advisory_lock
 from vascodb.db import Database
 from vascodb.errors import InputError
-from vascodb.pipeline.judging import Judge, StageProgress
+from vascodb.pipeline.judging import Judge, Measurer, StageProgress
 from vascodb.pipeline.measurers import pixel_measurers
 from vascodb.pipeline.measuring import PsfMeasurer, psf_measurers
 from vascodb.pipeline.runs import add_images, open_run
@@ -134,13 +134,7 @@ class Runner:
             stale = connection.scalars(
                 text("SELECT extraction_id FROM stage.stale_images(:run_id)"), {"run_id": run_id}
             ).all()
-        psf = PsfMeasurer(self.database, self.profile, self.note, self.warnings.append)
-        judge = Judge(
-            lambda: self._locked(run_id),
-            run_id,
-            {**psf_measurers(self.profile, psf), **pixel_measurers(self.note, self.warnings.append)},
-            self.progress,
-        )
+        judge = Judge(lambda: self._locked(run_id), run_id, self._measurers(), self.progress)
         wanted = sorted(set(stale) & set(images))
         if wanted:
             judge.judge(wanted)
@@ -150,6 +144,12 @@ class Runner:
             judge.judge(others, beyond)
         judged = len(images if from_stage is not None else wanted)
         return self._report(run_id, name, len(of_run), joined, judged, judge, seconds | judge.seconds)
+
+    def _measurers(self) -> Mapping[str, Measurer]:
+        if self.profile.extraction == IMPORTED:
+            return {}  # Nobody here ever had the pixels of a release.
+        psf = PsfMeasurer(self.database, self.profile, self.note, self.warnings.append)
+        return {**psf_measurers(self.profile, psf), **pixel_measurers(self.note, self.warnings.append)}
 
     def _first_that_reads_beyond(self) -> str | None:
         """The first stage that reads what no revision of an image counts; it and what follows are judged each time."""
