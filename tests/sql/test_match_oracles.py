@@ -144,12 +144,15 @@ def test_matches_of_all_radii_equal_two_oracles(own_connection: Connection, spre
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_detections_among_a_million_sources(own_connection: Connection) -> None:
-    # By a pole and over right ascension 0; half of the sources in clusters, half of them even, all with motions.
+@pytest.mark.parametrize("motion", [{"moving": False}, {}], ids=["still", "moving"])
+def test_a_hundred_thousand_detections_among_a_million_sources(
+    own_connection: Connection, motion: dict[str, Any]
+) -> None:
+    # By a pole and over right ascension 0; half of the sources in clusters, half of them even.
     image = (358.0, 84.0, 9.0)
     rng = np.random.default_rng(6)
     ToySky(own_connection).catalog("toy")
-    stars, ra, dec = make_sky(rng, clumps, 1_000_000, 100_000, image)
+    stars, ra, dec = make_sky(rng, clumps, 1_000_000, 100_000, image, **motion)
     put_stars(own_connection, "toy", stars)
     (found,) = assert_matches(own_connection, stars, ra, dec, image, 5.0)
     assert 70_000 < np.count_nonzero(found.source_id) < 100_000
