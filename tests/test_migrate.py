@@ -60,12 +60,12 @@ def catalog(connection: Connection) -> dict[str, set[tuple[object, ...]]]:
     }
 
 
-def downgrade(connection: Connection) -> None:
+def downgrade(connection: Connection, revision: str = "base") -> None:
     with as_file(files("vascodb.migrations")) as folder:
         config = Config()
         config.set_main_option("script_location", str(folder))
         config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+        command.downgrade(config, revision)
 
 
 def engine_of(database: Database) -> Engine:
@@ -109,6 +109,17 @@ def test_down_and_up_with_rows_in_the_tables(database: Database) -> None:
         downgrade(connection)
         initialise(connection)
         assert connection.scalar(text("SELECT count(*) FROM plate.tile")) == 0
+
+
+def test_the_sky_index_of_a_catalogue_that_is_there_gets_the_declination(database: Database) -> None:
+    definition = text("SELECT indexdef FROM pg_indexes WHERE indexname = 'gaia_dr3_sky'")
+    before = catalog_of(database)["indexes"]
+    with engine_of(database).begin() as connection:
+        downgrade(connection, "0003")
+        assert str(connection.scalar(definition)).endswith("ra_j1954, dec_j1954))")
+        initialise(connection)
+        assert str(connection.scalar(definition)).endswith("dec_j1954), dec_j1954)")
+    assert catalog_of(database)["indexes"] == before
 
 
 def test_initialising_again_changes_nothing(database: Database) -> None:

@@ -86,11 +86,12 @@ RETURN greatest(
 COMMENT ON FUNCTION sky.last_ipix IS 'Last number that Q3C''s index may have for a position in a circle';
 
 -- How far apart the first and the last may be for that. One number is 9.1e-8 square arcsec in the mean, and this
--- about 130 circles; each of the four cells has 1.3 to 5. At the veto's radius five circles of six are read in one go.
+-- about 520 circles; each of the four cells has 1.3 to 5. At the veto's radius eleven circles of twelve are read in one
+-- go. The index holds the declination too, so that of such a run only what is as far north is looked up in the table.
 CREATE OR REPLACE FUNCTION sky.one_probe_length(radius_deg double precision)
 RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 6e16 * radius_deg * radius_deg;
+RETURN 2.4e17 * radius_deg * radius_deg;
 COMMENT ON FUNCTION sky.one_probe_length IS 'Longest run of Q3C''s index that is read in one go when a circle is searched';
 
 -- The nearest counterpart of every detection of an extraction at the plate's epoch. One row per
@@ -98,6 +99,8 @@ COMMENT ON FUNCTION sky.one_probe_length IS 'Longest run of Q3C''s index that is
 CREATE OR REPLACE FUNCTION sky.nearest_at_epoch(which_extraction_id bigint, catalog_name text, radius_arcsec double precision)
 RETURNS TABLE (number integer, source_id bigint, sep_arcsec double precision, n_within integer)
 LANGUAGE plpgsql STABLE
+-- No two sources are alike: remembering where each was costs more than it saves.
+SET enable_memoize = off
 AS $$
 DECLARE
     image plate.image;
@@ -137,12 +140,13 @@ BEGIN
                     OFFSET 0
                 ) AS d
                 CROSS JOIN LATERAL (
-                    SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear, r.dec_j1954
+                    SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear
                     FROM ref.%1$I AS r
                     WHERE d.last_ipix - d.first_ipix <= sky.one_probe_length(%2$L)
                     AND q3c_ang2ipix(r.ra_j1954, r.dec_j1954) BETWEEN d.first_ipix AND d.last_ipix
+                    AND r.dec_j1954 BETWEEN d.dec - %2$L AND d.dec + %2$L
                     UNION ALL
-                    SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear, r.dec_j1954
+                    SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, r.epoch_jyear
                     FROM ref.%1$I AS r
                     WHERE d.last_ipix - d.first_ipix > sky.one_probe_length(%2$L)
                     AND q3c_join(d.ra, d.dec, r.ra_j1954, r.dec_j1954, %2$L)
@@ -153,8 +157,7 @@ BEGIN
                     FROM sky.moved_vector(near.ra, near.dec, near.pmra_masyr, near.pmdec_masyr, $2 - near.epoch_jyear) AS v
                     OFFSET 0
                 ) AS m
-                WHERE abs(near.dec_j1954 - d.dec) <= %2$L
-                AND NOT sky.is_fast(near.pmra_masyr, near.pmdec_masyr)
+                WHERE NOT sky.is_fast(near.pmra_masyr, near.pmdec_masyr)
                 OFFSET 0
             ) AS s
             WHERE s.chord_squared <= sky.chord_squared($3)
