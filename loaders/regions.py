@@ -8,14 +8,14 @@ from typing import Protocol
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import Angle, Latitude, Longitude, angular_separation
-from cdshealpix.nested import cone_search, vertices
+from cdshealpix.nested import cone_search, healpix_to_lonlat, vertices
 from mocpy import MOC
 from numpy.typing import NDArray
 
 from vascodb.errors import InputError
 from vascodb.ids import file_sha256
 
-__all__ = ["Cone", "MocRegion", "Region", "with_rim", "without_rim"]
+__all__ = ["Cone", "MocRegion", "Region", "grown", "with_rim", "without_rim"]
 
 # 13 arcsec: what a cone loses at its rim beyond the margin.
 _FINEST_ORDER = 14
@@ -183,8 +183,24 @@ def with_rim(moc: MOC, margin_arcsec: float) -> MOC:
     return _at_rim_order(moc, margin_arcsec).extended()
 
 
+def grown(moc: MOC, by_arcsec: float) -> MOC:
+    """A MOC and all sky within a distance of it, never less and little more."""
+    order = min(_FINEST_ORDER, floor(log2(16.0 * _CELL_ARCSEC_AT_ORDER_0 / by_arcsec)))
+    moc = _at_order(moc, order)
+    # Whoever leaves the MOC passes through a cell just outside, in which nothing is farther from its centre than this.
+    widest_arcsec = 0.9 * _CELL_ARCSEC_AT_ORDER_0 / 2**order
+    outside = np.asarray(moc.extended().difference(moc).flatten(), dtype=np.uint64)
+    longitude, latitude = healpix_to_lonlat(outside, order)
+    radius = (by_arcsec + widest_arcsec) * u.arcsec
+    circles = MOC.from_cones(longitude, latitude, radius=radius, max_depth=order, union_strategy="small_cones")
+    return moc.union(circles.extended())
+
+
 def _at_rim_order(moc: MOC, margin_arcsec: float) -> MOC:
-    order = floor(log2(_CELL_ARCSEC_AT_ORDER_0 / (2.0 * margin_arcsec)))
+    return _at_order(moc, floor(log2(_CELL_ARCSEC_AT_ORDER_0 / (2.0 * margin_arcsec))))
+
+
+def _at_order(moc: MOC, order: int) -> MOC:
     if order < moc.max_order:
         return moc.degrade_to_order(order)
     return moc.refine_to_order(order) if order > moc.max_order else moc

@@ -21,6 +21,7 @@ from vascodb.loaders.client.session import EvidenceSession
 from vascodb.loaders.fetch.canary import Canary
 from vascodb.loaders.fetch.evidence import Question, record_complete, record_endpoints, record_failure
 from vascodb.loaders.fetch.locks import claimed
+from vascodb.loaders.fetch.reach import stage_rim_arcsec
 from vascodb.loaders.fetch.totals import FetchTotals
 from vascodb.loaders.fetch.units import units_for
 from vascodb.loaders.fetch.workqueue import WorkQueue
@@ -47,7 +48,8 @@ class Look:
     image_id : int
         Image.
     cone : `Cone`
-        What is asked for; holds the part of the image that it is for, and the catalogue's margin about it.
+        What is asked for; holds the part of the image that it is for, and about it the catalogue's margin and what
+        stages search beyond the match radius.
     epoch_jd : float
         Middle of the image's exposure by all evidence, Julian date in UTC.
     observer : str
@@ -72,7 +74,7 @@ def plan_moving(
     max_radius_deg: float,
     observer: str = PALOMAR,
 ) -> list[Look]:
-    """The cones that cover some images, each with the catalogue's margin about it.
+    """The cones that cover some images, each with the catalogue's margin and as far about it as stages search.
 
     An image that fits in one cone is asked for with one, about its middle. For a larger one every
     HEALPix cell that its footprint touches is asked for, to the corners of the cell; no position is
@@ -117,6 +119,7 @@ def plan_moving(
             f"image {min(missing)} is not stored, or was refused ({len(missing)} images in all); "
             "ingest it first: vascodb ingest-tile FILE"
         )
+    margin_arcsec = definition.coverage_margin_arcsec + stage_rim_arcsec(connection, definition.name)
     looks = []
     for image in images:
         if image.mid_jd is None:
@@ -125,9 +128,7 @@ def plan_moving(
         footprint = MOC.from_depth29_ranges(
             max_depth=ORDER, ranges=np.array([image.low, image.high], dtype=np.uint64).T.copy()
         )
-        units = units_for(
-            Cone(image.ra, image.dec, image.radius_deg), footprint, definition.coverage_margin_arcsec, max_radius_deg
-        )
+        units = units_for(Cone(image.ra, image.dec, image.radius_deg), footprint, margin_arcsec, max_radius_deg)
         epoch_jd = round(image.mid_jd, _JD_DECIMALS)
         looks += [Look(image.image_id, unit.cone, epoch_jd, observer) for unit in units]
     return looks

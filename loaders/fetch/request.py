@@ -14,6 +14,7 @@ from vascodb.loaders.client.services import ServiceSettings, service
 from vascodb.loaders.fetch.lists import fetch_positions
 from vascodb.loaders.fetch.moving import fetch_moving
 from vascodb.loaders.fetch.questions import detections_in_question, images_of, unmatched_detections
+from vascodb.loaders.fetch.reach import stage_rim_arcsec
 from vascodb.loaders.fetch.reference import FetchPlan, client_for, fetch_areas, plan_areas, service_for, survey_of
 from vascodb.loaders.fetch.targets import Target, plan_targets, plate_target, tile_target
 from vascodb.loaders.fetch.totals import FetchTotals
@@ -109,12 +110,13 @@ def prepare(
     if wish.candidates is not None:
         with database.connect() as connection:
             names, positions = detections_in_question(connection, wish.candidates)
+            rim_arcsec = stage_rim_arcsec(connection, definition.name)
         targets = [
-            Target(name_of_it, Cone(float(ra), float(dec), 1.0 / 3600.0))
+            Target(name_of_it, Cone(float(ra), float(dec), 1.0 / 3600.0)).widened(rim_arcsec)
             for name_of_it, ra, dec in zip(names, positions.ra_deg, positions.dec_deg, strict=True)
         ]
     else:
-        targets = _targets(database, wish)
+        targets = _targets(database, definition, wish)
     plan = plan_areas(database, services, definition, targets, service_name=name, again=wish.again)
     return _area_job(database, services, definition, wish, plan)
 
@@ -168,7 +170,7 @@ def _list_job(
 
 
 def _local_job(database: Database, definition: CatalogDefinition, wish: Wish, folder: Path) -> Job:
-    sky = MOC.new_empty(ORDER).union(*[target.sky for target in _targets(database, wish)])
+    sky = MOC.new_empty(ORDER).union(*[target.sky for target in _targets(database, definition, wish)])
     region = MocRegion(sky, "what is wanted", sha256(sky.to_string().encode()).hexdigest())
 
     def run(workers: int | None, progress: Report) -> FetchTotals:
@@ -205,15 +207,19 @@ def _moving_job(
     return Job(f"{name}: {len(images)} images at mid-exposure", len(images), (), run)
 
 
-def _targets(database: Database, wish: Wish) -> list[Target]:
-    if wish.plan is not None:
-        return plan_targets(wish.plan, wish.plate)
+def _targets(database: Database, definition: CatalogDefinition, wish: Wish) -> list[Target]:
+    """What is wanted, and as far about images as stages search; a cone is what the user says, and no more."""
     if wish.cone is not None:
         return [Target(wish.cone, Cone.parse(wish.cone))]
     with database.connect() as connection:
-        if wish.tile is not None:
-            return [tile_target(connection, wish.tile, wish.size_arcmin)]
-        return [plate_target(connection, wish.plate or "")]
+        rim_arcsec = stage_rim_arcsec(connection, definition.name)
+        if wish.plan is not None:
+            targets = plan_targets(wish.plan, wish.plate)
+        elif wish.tile is not None:
+            targets = [tile_target(connection, wish.tile, wish.size_arcmin)]
+        else:
+            targets = [plate_target(connection, wish.plate or "")]
+    return [target.widened(rim_arcsec) for target in targets]
 
 
 def _images(connection: Connection, wish: Wish) -> list[int]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from vascodb.errors import InputError
 from vascodb.loaders.fetch.coverage import uncovered
 from vascodb.loaders.fetch.units import Unit, sky_of_cone, units_for
-from vascodb.loaders.regions import Cone
+from vascodb.loaders.regions import Cone, grown
 from vascodb.plates.footprint import polygon
 from vascodb.plates.plan import half_diagonal_deg, read_plan, tile_centre
 from vascodb.plates.solution import read_astrometry
@@ -40,6 +40,15 @@ class Target:
     def sky(self) -> MOC:
         """The area as cells; never less than the area."""
         return sky_of_cone(self.area) if isinstance(self.area, Cone) else self.area
+
+    def widened(self, rim_arcsec: float) -> "Target":
+        """The target and all sky within so many arcsec of it."""
+        if rim_arcsec <= 0:
+            return self
+        if isinstance(self.area, MOC):
+            return Target(self.name, grown(self.area, rim_arcsec))
+        radius_deg = min(180.0, self.area.radius_deg + rim_arcsec / 3600.0)
+        return Target(self.name, Cone(self.area.ra_deg, self.area.dec_deg, radius_deg))
 
 
 def tile_target(connection: Connection, tile_id: str, size_arcmin: float) -> Target:

@@ -105,3 +105,47 @@ LANGUAGE sql STABLE PARALLEL SAFE
 RETURN isempty(sky.circle_uncovered(catalog_name, at_ra_deg, at_dec_deg, radius_arcsec));
 COMMENT ON FUNCTION sky.circle_covered IS
     'Whether all sources of a catalogue within a radius of a position are known from complete look-ups';
+
+-- How far about a detection a stage with these parameters asks for sources, or objects: null for one that does not.
+CREATE OR REPLACE FUNCTION stage.reach_arcsec(params jsonb)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(
+    (params ->> 'radius_max_arcsec')::double precision,
+    (params ->> 'radius_arcsec')::double precision + coalesce((params ->> 'error_max_arcsec')::double precision, 0)
+);
+COMMENT ON FUNCTION stage.reach_arcsec IS 'How far about a detection a stage with some parameters searches, in arcsec';
+
+-- Beyond a detection covered positions must reach so far for a circle about it to count as covered; see
+-- sky.circle_uncovered, and of moving objects stage.moving.
+CREATE OR REPLACE FUNCTION sky.circle_rim_arcsec(catalog_name text, radius_arcsec double precision)
+RETURNS double precision
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN c.moving OR x.excess_arcsec = 0 THEN x.excess_arcsec
+        ELSE x.excess_arcsec + greatest(x.excess_arcsec / 8, 1)
+    END
+    FROM ref.catalog AS c
+    CROSS JOIN LATERAL (SELECT greatest(0, radius_arcsec - c.match_radius_arcsec) AS excess_arcsec) AS x
+    WHERE c.catalog = catalog_name
+$$;
+COMMENT ON FUNCTION sky.circle_rim_arcsec IS
+    'How far about a position a catalogue must be covered for a circle about it to count as covered, in arcsec';
+
+-- What the stages of some parameters, and those of all runs so far, ask of a catalogue about the outermost detections.
+CREATE OR REPLACE FUNCTION ref.stage_rim_arcsec(catalog_name text, parameters jsonb)
+RETURNS double precision
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce(max(sky.circle_rim_arcsec(c.catalog, stage.reach_arcsec(p.params))), 0)
+    FROM ref.catalog AS c
+    CROSS JOIN (
+        SELECT jsonb_array_elements(parameters) AS params
+        UNION
+        SELECT s.parameters FROM vasco.run_stage AS s
+    ) AS p
+    WHERE c.catalog = catalog_name AND (p.params ->> 'family' = c.family OR p.params -> 'families' ? c.family)
+$$;
+COMMENT ON FUNCTION ref.stage_rim_arcsec IS
+    'How far beyond detections a catalogue must be covered for stages with some parameters, and those of all runs, in arcsec';

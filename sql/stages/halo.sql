@@ -17,7 +17,7 @@ LANGUAGE sql
 AS $$
     WITH setting AS (
         SELECT stage.catalogs_of(params -> 'families') AS catalogs,
-            (params ->> 'radius_max_arcsec')::double precision AS radius,
+            stage.reach_arcsec(params) AS radius,
             (params ->> 'mag_max')::double precision AS mag_max
     ),
     input AS MATERIALIZED (

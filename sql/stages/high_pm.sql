@@ -21,7 +21,7 @@ AS $$
                 WHERE c.family = params ->> 'family' AND c.has_pm AND NOT c.moving
                 ORDER BY c.catalog
             ) AS catalogs,
-            (params ->> 'radius_arcsec')::double precision AS radius
+            stage.reach_arcsec(params) AS radius
     ),
     input AS MATERIALIZED (
         SELECT d.extraction_id, array_agg(d.number) AS numbers

@@ -20,7 +20,7 @@ LANGUAGE sql
 AS $$
     WITH setting AS (
         SELECT stage.catalogs_of(params -> 'families') AS catalogs,
-            (params ->> 'radius_arcsec')::double precision AS radius
+            stage.reach_arcsec(params) AS radius
     ),
     input AS MATERIALIZED (
         SELECT d.extraction_id, array_agg(d.number) AS numbers

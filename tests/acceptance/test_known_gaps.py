@@ -308,7 +308,7 @@ def test_an_asteroid_that_nobody_could_look_for_is_unknown(worlds: Worlds) -> No
 def test_of_a_look_for_asteroids_in_parts_the_part_that_failed_is_asked_again_alone(worlds: Worlds) -> None:
     world = worlds("skybot")
     patch = world.patches["parts"]
-    settings = world.healthy().settings.model_copy(update={"max_radius_deg": 0.09})
+    settings = world.healthy().settings.model_copy(update={"max_radius_deg": 0.11})
     client = ServiceClient("skybot", settings)
 
     one = next(number for number, state in patch.states.items() if state == "clear")

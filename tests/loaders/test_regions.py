@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mocpy import MOC
 
 from vascodb.errors import InputError
-from vascodb.loaders.regions import Cone, MocRegion, with_rim, without_rim
+from vascodb.loaders.regions import Cone, MocRegion, grown, with_rim, without_rim
 
 ARCSEC = 1 / 3600
 CONES = [
@@ -196,3 +196,19 @@ def test_a_rim_that_is_added_and_taken_away_leaves_all(moc: MOC, margin_arcsec: 
 def test_the_rim_of_a_wide_cell_is_narrow() -> None:
     cell = MOC.from_string("5/1000")
     assert 0.8 < without_rim(cell, 60.0).sky_fraction / cell.sky_fraction < 0.95
+
+
+@pytest.mark.parametrize("cone", [cone for cone in CONES if cone.radius_deg < 5], ids=str)
+@pytest.mark.parametrize("by_arcsec", [55.0, 333.0])
+def test_a_grown_moc_holds_all_within_the_distance_and_little_more(cone: Cone, by_arcsec: float) -> None:
+    moc = MOC.from_cone(
+        Longitude(cone.ra_deg, u.deg), Latitude(cone.dec_deg, u.deg), radius=cone.radius_deg * u.deg, max_depth=11
+    )
+    wide = grown(moc, by_arcsec)
+    points = inside(moc, 3000)
+    around = np.random.default_rng(2).uniform(0, 360, len(points)) * u.deg
+    near = points.directional_offset_by(around, by_arcsec * u.arcsec)
+    assert np.asarray(wide.contains_lonlat(near.ra, near.dec)).all()
+    centre = SkyCoord(cone.ra_deg, cone.dec_deg, unit="deg")
+    beyond = centre.separation(inside(wide, 3000)).arcsec.max() - centre.separation(points).arcsec.max()
+    assert beyond < 1.2 * by_arcsec + 90

@@ -1,5 +1,6 @@
 """Which circles of sky are covered: never one that is not, whatever shape the coverage has."""
 
+import json
 import math
 
 import astropy.units as u
@@ -144,3 +145,35 @@ def test_nothing_is_covered_by_nothing_nor_by_another_catalogue(toy: ToySky) -> 
     assert not covered(toy, name, 150.0, 20.0, 90.0)
     for ra, dec in PLACES:
         assert covered(toy, other, ra, dec, 90.0)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("radius", [5.0, 6.0, 90.0, 300.0])
+def test_a_circle_is_covered_where_its_rim_is(toy: ToySky, place, radius: float) -> None:
+    toy.catalog("toy")
+    rim = toy.scalar("SELECT sky.circle_rim_arcsec('toy', :radius)", radius=radius)
+    assert rim <= radius * 9 / 8
+    # All cells that a circle of that radius touches, as a fetch for a position covers it.
+    about = MOC.from_cone(
+        Longitude(place[0], u.deg), Latitude(place[1], u.deg), radius=max(rim, 0.1) * u.arcsec, max_depth=18
+    )
+    toy.lookup("toy", about.extended())
+    assert toy.scalar("SELECT sky.circle_covered('toy', :ra, :dec, :r)", ra=place[0], dec=place[1], r=radius)
+
+
+def test_the_rim_of_a_catalogue_is_that_of_the_stage_that_searches_farthest(toy: ToySky) -> None:
+    toy.catalog("stars", "stars")
+    toy.catalog("rocks", "rocks", moving=True, coverage_margin_arcsec=90.0)
+
+    def rim(catalog: str, *parameters: dict[str, object]) -> float:
+        query = "SELECT ref.stage_rim_arcsec(:catalog, CAST(:parameters AS jsonb))"
+        return float(toy.scalar(query, catalog=catalog, parameters=json.dumps(parameters)))
+
+    spike = {"families": ["other", "stars"], "radius_arcsec": 45}
+    assert rim("stars") == 0
+    assert rim("stars", {"family": "stars"}, {"radius_arcsec": 900}, {"family": "rocks", "radius_arcsec": 900}) == 0
+    assert rim("stars", {"family": "stars", "radius_arcsec": 5}) == 0
+    assert rim("stars", spike) == 40 + 5
+    assert rim("stars", spike, {"families": ["stars"], "radius_arcsec": 15, "radius_max_arcsec": 85}) == 80 + 10
+    assert rim("rocks", {"family": "rocks", "radius_arcsec": 60}) == 55
+    assert rim("rocks", {"family": "rocks", "radius_arcsec": 5, "error_max_arcsec": 30}) == 30

@@ -35,12 +35,12 @@ def sky() -> LocalSky:
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve tiles across 0h, at the declination where HEALPix changes its kind of cells."""
+    """Twelve tiles across 0h, whose rims overlap, where HEALPix changes its kind of cells."""
     rows = [COLUMNS]
     for number in range(12):
         ra, dec = (358.9 + 0.6 * (number % 4)) % 360.0, 41.36 + 0.45 * (number // 4)
         tile = f"tile_RA{ra:.3f}_DECp{dec:.3f}"
-        rows.append(f"XE001,{number},{tile},{ra:.6f},{dec:.6f},24,dss1-red")
+        rows.append(f"XE001,{number},{tile},{ra:.6f},{dec:.6f},16,dss1-red")
     path = tmp_path_factory.mktemp("plan") / "plan.csv"
     path.write_text("\n".join(rows) + "\n")
     return path
