@@ -15,8 +15,8 @@ from vascodb.loaders.client.failure import Cause
 from vascodb.loaders.client.services import ServiceSettings
 from vascodb.loaders.regions import Cone
 
-__all__ = ["CONES", "TRANSPORT_CAUSES", "ask", "cause_of", "ids_in", "rows_in", "rows_of", "settings_for", "sky_table",
-           "stars_around"]  # fmt: skip
+__all__ = ["CONES", "CONTENT_CAUSES", "TRANSPORT_CAUSES", "ask", "cause_of", "ids_in", "rows_in", "rows_of",
+           "settings_for", "sky_table", "stars_around"]  # fmt: skip
 
 CONES = {
     "plain": Cone(132.8, 11.8, 0.5),
@@ -28,6 +28,19 @@ CONES = {
     "south pole": Cone(0.0, -90.0, 0.5),
     "holds the south pole": Cone(310.0, -89.7, 0.5),
     "tiny": Cone(132.8, 11.8, 0.01),
+}
+
+# What is wrong with a VOTable of a cone.
+CONTENT_CAUSES = {
+    "service_error": Cause.SERVICE_ERROR,
+    "overflow": Cause.OVERFLOW,
+    "exactly_cap": Cause.ROW_CAP,
+    "header_only": Cause.TRUNCATED,
+    "missing_column": Cause.MISSING_COLUMN,
+    "wrong_unit": Cause.WRONG_UNIT,
+    "duplicate_rows": Cause.DUPLICATE_ROWS,
+    "wrong_sky": Cause.WRONG_SKY,
+    "nan_position": Cause.BAD_ROWS,
 }
 
 TRANSPORT_CAUSES = {

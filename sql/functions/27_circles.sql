@@ -118,7 +118,7 @@ COMMENT ON FUNCTION stage.reach_arcsec IS 'How far about a detection a stage wit
 
 -- Beyond a detection covered positions must reach so far for a circle about it to count as covered; see
 -- sky.circle_uncovered, and of moving objects stage.moving.
-CREATE OR REPLACE FUNCTION sky.circle_rim_arcsec(catalog_name text, radius_arcsec double precision)
+CREATE OR REPLACE FUNCTION ref.circle_rim_arcsec(catalog_name text, radius_arcsec double precision)
 RETURNS double precision
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
@@ -130,7 +130,7 @@ AS $$
     CROSS JOIN LATERAL (SELECT greatest(0, radius_arcsec - c.match_radius_arcsec) AS excess_arcsec) AS x
     WHERE c.catalog = catalog_name
 $$;
-COMMENT ON FUNCTION sky.circle_rim_arcsec IS
+COMMENT ON FUNCTION ref.circle_rim_arcsec IS
     'How far about a position a catalogue must be covered for a circle about it to count as covered, in arcsec';
 
 -- What the stages of some parameters, and those of all runs so far, ask of a catalogue about the outermost detections.
@@ -138,7 +138,7 @@ CREATE OR REPLACE FUNCTION ref.stage_rim_arcsec(catalog_name text, parameters js
 RETURNS double precision
 LANGUAGE sql STABLE
 AS $$
-    SELECT coalesce(max(sky.circle_rim_arcsec(c.catalog, stage.reach_arcsec(p.params))), 0)
+    SELECT coalesce(max(ref.circle_rim_arcsec(c.catalog, stage.reach_arcsec(p.params))), 0)
     FROM ref.catalog AS c
     CROSS JOIN (
         SELECT jsonb_array_elements(parameters) AS params

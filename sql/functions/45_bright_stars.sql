@@ -140,17 +140,25 @@ COMMENT ON FUNCTION stage.circle_looks IS
     'What the look-ups of some catalogues know of circles about some detections of an extraction';
 
 -- Verdicts on detections about which stars were looked for: a star that rejects is enough; that none does is known
--- only where all of the circle is covered. margins and rejections are those of each detection's worst star, null where
--- there is none. The parts are brought together by UNION and GROUP BY, not by a join of a size the planner cannot know.
+-- only where all of the circle is covered. numbers are all that are judged; of those that have stars, star_numbers,
+-- margins and rejections are their worst star's, a rejection null where it does not reject. The parts are brought
+-- together by UNION and GROUP BY, not by a join of a size the planner cannot know.
+DROP FUNCTION IF EXISTS stage.judge_stars(bigint, integer[], double precision[], text[], text[], double precision);
 CREATE OR REPLACE FUNCTION stage.judge_stars(
-    which_extraction_id bigint, numbers integer[], margins double precision[], rejections text[], catalogs text[],
-    radius_arcsec double precision
+    which_extraction_id bigint, numbers integer[], star_numbers integer[], margins double precision[], rejections text[],
+    catalogs text[], radius_arcsec double precision
 )
 RETURNS TABLE (number integer, outcome vasco.outcome, value double precision, reason text, lookup_id bigint)
 LANGUAGE sql STABLE
 AS $$
     WITH given AS MATERIALIZED (
-        SELECT g.* FROM unnest(numbers, margins, rejections) AS g (number, margin, rejection)
+        SELECT g.number, max(g.margin) AS margin, max(g.rejection) AS rejection
+        FROM (
+            SELECT unnest(numbers) AS number, NULL::double precision AS margin, NULL::text AS rejection
+            UNION ALL
+            SELECT w.* FROM unnest(star_numbers, margins, rejections) AS w
+        ) AS g
+        GROUP BY g.number
     ),
     known AS (
         SELECT g.number, g.margin, g.rejection, NULL::vasco.look_state AS state, NULL::text AS reason, NULL::bigint AS lookup_id

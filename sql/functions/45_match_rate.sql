@@ -52,6 +52,30 @@ END
 $$;
 COMMENT ON FUNCTION sky.displaced IS 'Positions, and the same positions moved aside along great circles at some angles';
 
+-- The counts of positions as they are and moved aside, with their rates; both rows also where there are no positions.
+CREATE OR REPLACE FUNCTION sky.rates(is_displaced boolean[], covered boolean[], matched boolean[], z double precision)
+RETURNS TABLE (
+    what text, n bigint, n_matched bigint, rate double precision, lower_limit double precision, upper_limit double precision,
+    n_not_covered bigint
+)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 2
+AS $$
+    SELECT
+        CASE WHEN k.displaced THEN 'displaced' ELSE 'positions' END,
+        t.n, t.n_matched, t.n_matched / nullif(t.n, 0)::double precision, w.lower_limit, w.upper_limit, t.n_not_covered
+    FROM (VALUES (false), (true)) AS k (displaced)
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) FILTER (WHERE c.covered) AS n, count(*) FILTER (WHERE c.matched) AS n_matched,
+            count(*) FILTER (WHERE NOT c.covered) AS n_not_covered
+        FROM unnest(is_displaced, covered, matched) AS c (displaced, covered, matched)
+        WHERE c.displaced = k.displaced
+    ) AS t
+    CROSS JOIN LATERAL sky.wilson_interval(t.n_matched, t.n, z) AS w
+    ORDER BY k.displaced
+$$;
+COMMENT ON FUNCTION sky.rates IS 'How many of the covered positions are matched, as they are and moved aside, with the intervals of the rates';
+
 -- How many of some positions a catalogue of fixed sources has a counterpart for, at an epoch of each (null: where
 -- the catalogue has it), and how many by chance. Only positions that a complete look-up covers count, as they are
 -- and moved aside; how many are not is said beside it. One position moved aside at several angles counts as so many
@@ -137,19 +161,12 @@ BEGIN
                 OFFSET 0
             ) AS m
         )
-        SELECT
-            CASE WHEN k.is_displaced THEN 'displaced' ELSE 'positions' END,
-            t.n, t.n_matched, t.n_matched / nullif(t.n, 0)::double precision, w.lower_limit, w.upper_limit, t.n_not_covered
-        FROM (VALUES (false), (true)) AS k (is_displaced)
-        CROSS JOIN LATERAL (
-            SELECT
-                count(*) FILTER (WHERE c.covered) AS n, count(*) FILTER (WHERE c.matched) AS n_matched,
-                count(*) FILTER (WHERE NOT c.covered) AS n_not_covered
+        SELECT r.*
+        FROM (
+            SELECT array_agg(c.is_displaced) AS is_displaced, array_agg(c.covered) AS covered, array_agg(c.matched) AS matched
             FROM counted AS c
-            WHERE c.is_displaced = k.is_displaced
-        ) AS t
-        CROSS JOIN LATERAL sky.wilson_interval(t.n_matched, t.n, $5) AS w
-        ORDER BY k.is_displaced
+        ) AS k
+        CROSS JOIN LATERAL sky.rates(k.is_displaced, k.covered, k.matched, $5) AS r
     $query$, catalog_name)
     USING ra_deg, dec_deg, epoch_jyear, radius_arcsec, z, displacement_arcsec, position_angles_deg, limits.dec_min,
         limits.dec_max, outline, (radius_arcsec + sky.slow_padding_arcsec(farthest_epoch)) / 3600,
@@ -222,19 +239,12 @@ BEGIN
             OFFSET 0
         ) AS m
     )
-    SELECT
-        CASE WHEN k.is_displaced THEN 'displaced' ELSE 'positions' END,
-        t.n, t.n_matched, t.n_matched / nullif(t.n, 0)::double precision, w.lower_limit, w.upper_limit, t.n_not_covered
-    FROM (VALUES (false), (true)) AS k (is_displaced)
-    CROSS JOIN LATERAL (
-        SELECT
-            count(*) FILTER (WHERE c.covered) AS n, count(*) FILTER (WHERE c.matched) AS n_matched,
-            count(*) FILTER (WHERE NOT c.covered) AS n_not_covered
+    SELECT r.*
+    FROM (
+        SELECT array_agg(c.is_displaced) AS is_displaced, array_agg(c.covered) AS covered, array_agg(c.matched) AS matched
         FROM counted AS c
-        WHERE c.is_displaced = k.is_displaced
-    ) AS t
-    CROSS JOIN LATERAL sky.wilson_interval(t.n_matched, t.n, z) AS w
-    ORDER BY k.is_displaced;
+    ) AS k
+    CROSS JOIN LATERAL sky.rates(k.is_displaced, k.covered, k.matched, z) AS r;
 END
 $$;
 COMMENT ON FUNCTION sky.persistence_rate IS

@@ -61,6 +61,17 @@ END
 $$;
 COMMENT ON FUNCTION stage.input IS 'Detections that a stage of a run judges; null extraction_ids mean all images of the run';
 
+-- The same image by image, for a stage that asks about all detections of one at once.
+CREATE OR REPLACE FUNCTION stage.input_by_image(which_run_id bigint, stage_name text, extraction_ids bigint[])
+RETURNS TABLE (extraction_id bigint, numbers integer[])
+LANGUAGE sql STABLE
+AS $$
+    SELECT d.extraction_id, array_agg(d.number)
+    FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
+    GROUP BY d.extraction_id
+$$;
+COMMENT ON FUNCTION stage.input_by_image IS 'Numbers of the detections that a stage of a run judges, image by image';
+
 -- One verdict from one measured value. A value that is missing or not a number is never a pass. Gates
 -- compare in the precision of the column, real: the seeds' limits are exclusive, and 1.3 as a real is
 -- below 1.3 as a double precision.

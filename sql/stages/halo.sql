@@ -16,54 +16,33 @@ RETURNS TABLE (
 LANGUAGE sql
 AS $$
     WITH setting AS (
-        SELECT stage.catalogs_of(params -> 'families') AS catalogs,
-            stage.reach_arcsec(params) AS radius,
+        SELECT stage.catalogs_of(params -> 'families') AS catalogs, stage.reach_arcsec(params) AS radius,
             (params ->> 'mag_max')::double precision AS mag_max
-    ),
-    input AS MATERIALIZED (
-        SELECT d.extraction_id, array_agg(d.number) AS numbers
-        FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
-        GROUP BY d.extraction_id
-    ),
-    worst AS (
-        SELECT DISTINCT ON (i.extraction_id, s.number)
-            i.extraction_id, s.number, s.sep_arcsec - h.halo AS margin,
-            CASE WHEN s.sep_arcsec <= h.halo THEN format(
-                '%s star of magnitude %s at %s arcsec, in its halo of %s arcsec',
-                s.catalog, s.mag, round(s.sep_arcsec::numeric, 2), round(h.halo::numeric, 1)
-            ) END AS rejection
-        FROM setting AS p
-        CROSS JOIN input AS i
-        CROSS JOIN LATERAL stage.bright_stars(i.extraction_id, i.numbers, p.catalogs, p.radius, p.mag_max) AS s
-        CROSS JOIN LATERAL (
-            SELECT least(
-                p.radius,
-                (params ->> 'radius_arcsec')::double precision * 10 ^ (0.2::double precision * (p.mag_max - s.mag))
-            ) AS halo
-        ) AS h
-        ORDER BY i.extraction_id, s.number, s.sep_arcsec - h.halo, s.source_id
-    ),
-    -- Brought together by UNION and GROUP BY, not by a join, whose size the planner cannot know.
-    merged AS (
-        SELECT u.extraction_id, u.number, max(u.margin) AS margin, max(u.rejection) AS rejection
-        FROM (
-            SELECT n.extraction_id, n.number, NULL::double precision AS margin, NULL::text AS rejection
-            FROM input AS i
-            CROSS JOIN LATERAL (SELECT i.extraction_id, unnest(i.numbers) AS number) AS n
-            UNION ALL
-            SELECT w.extraction_id, w.number, w.margin, w.rejection FROM worst AS w
-        ) AS u
-        GROUP BY u.extraction_id, u.number
-    ),
-    image AS (
-        SELECT m.extraction_id, array_agg(m.number) AS numbers, array_agg(m.margin) AS margins,
-            array_agg(m.rejection) AS rejections
-        FROM merged AS m
-        GROUP BY m.extraction_id
     )
     SELECT i.extraction_id, j.*
     FROM setting AS p
-    CROSS JOIN image AS i
-    CROSS JOIN LATERAL stage.judge_stars(i.extraction_id, i.numbers, i.margins, i.rejections, p.catalogs, p.radius) AS j
+    CROSS JOIN stage.input_by_image(which_run_id, stage_name, extraction_ids) AS i
+    CROSS JOIN LATERAL (
+        SELECT array_agg(w.number) AS numbers, array_agg(w.margin) AS margins, array_agg(w.rejection) AS rejections
+        FROM (
+            SELECT DISTINCT ON (s.number)
+                s.number, s.sep_arcsec - h.halo AS margin,
+                CASE WHEN s.sep_arcsec <= h.halo THEN format(
+                    '%s star of magnitude %s at %s arcsec, in its halo of %s arcsec',
+                    s.catalog, s.mag, round(s.sep_arcsec::numeric, 2), round(h.halo::numeric, 1)
+                ) END AS rejection
+            FROM stage.bright_stars(i.extraction_id, i.numbers, p.catalogs, p.radius, p.mag_max) AS s
+            CROSS JOIN LATERAL (
+                SELECT least(
+                    p.radius,
+                    (params ->> 'radius_arcsec')::double precision * 10 ^ (0.2::double precision * (p.mag_max - s.mag))
+                ) AS halo
+            ) AS h
+            ORDER BY s.number, s.sep_arcsec - h.halo, s.source_id
+        ) AS w
+    ) AS k
+    CROSS JOIN LATERAL stage.judge_stars(
+        i.extraction_id, i.numbers, k.numbers, k.margins, k.rejections, p.catalogs, p.radius
+    ) AS j
 $$;
 COMMENT ON FUNCTION stage.halo IS 'Veto of what lies in the halo of a bright star';

@@ -24,9 +24,7 @@ AS $$
             stage.reach_arcsec(params) AS radius
     ),
     input AS MATERIALIZED (
-        SELECT d.extraction_id, array_agg(d.number) AS numbers
-        FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
-        GROUP BY d.extraction_id
+        SELECT d.* FROM stage.input_by_image(which_run_id, stage_name, extraction_ids) AS d
     ),
     star AS (
         SELECT i.extraction_id, s.number, k.catalog, s.source_id, s.sep_arcsec, s.sep_catalog_epoch_arcsec AS sep_own,

@@ -19,61 +19,38 @@ RETURNS TABLE (
 LANGUAGE sql
 AS $$
     WITH setting AS (
-        SELECT stage.catalogs_of(params -> 'families') AS catalogs,
-            stage.reach_arcsec(params) AS radius
-    ),
-    input AS MATERIALIZED (
-        SELECT d.extraction_id, array_agg(d.number) AS numbers
-        FROM stage.input(which_run_id, stage_name, extraction_ids) AS d
-        GROUP BY d.extraction_id
-    ),
-    star AS (
-        SELECT i.extraction_id, s.number, s.sep_arcsec, s.mag - l.line AS line_margin, s.mag - l.steady AS steady_margin,
-            -- In the precision of the magnitudes: 15.3 as a real is not 15.3 as a double precision.
-            s.mag < l.line::real OR coalesce(s.mag <= l.steady::real, false) AS rejects,
-            format('%s star of magnitude %s at %s arcsec', s.catalog, s.mag, round(s.sep_arcsec::numeric, 2)) AS label,
-            row_number() OVER (PARTITION BY i.extraction_id, s.number ORDER BY s.sep_arcsec, s.mag, s.source_id) AS nearness
-        FROM setting AS p
-        CROSS JOIN input AS i
-        CROSS JOIN LATERAL stage.bright_stars(
-            i.extraction_id, i.numbers, p.catalogs, p.radius, (params ->> 'mag_max')::double precision
-        ) AS s
-        CROSS JOIN LATERAL (
-            SELECT
-                (params ->> 'line_mag')::double precision
-                - (params ->> 'line_mag_per_arcsec')::double precision * s.sep_arcsec AS line,
-                (params ->> 'steady_mag')::double precision AS steady
-        ) AS l
-    ),
-    worst AS (
-        SELECT DISTINCT ON (s.extraction_id, s.number)
-            s.extraction_id, s.number, least(s.line_margin, s.steady_margin) AS margin,
-            CASE WHEN s.rejects THEN s.label || ', in reach of its spikes' END AS rejection
-        FROM star AS s
-        WHERE params ->> 'form' = 'any' OR s.nearness = 1
-        ORDER BY s.extraction_id, s.number, s.rejects DESC, least(s.line_margin, s.steady_margin), s.nearness
-    ),
-    -- Brought together by UNION and GROUP BY, not by a join, whose size the planner cannot know.
-    merged AS (
-        SELECT u.extraction_id, u.number, max(u.margin) AS margin, max(u.rejection) AS rejection
-        FROM (
-            SELECT n.extraction_id, n.number, NULL::double precision AS margin, NULL::text AS rejection
-            FROM input AS i
-            CROSS JOIN LATERAL (SELECT i.extraction_id, unnest(i.numbers) AS number) AS n
-            UNION ALL
-            SELECT w.extraction_id, w.number, w.margin, w.rejection FROM worst AS w
-        ) AS u
-        GROUP BY u.extraction_id, u.number
-    ),
-    image AS (
-        SELECT m.extraction_id, array_agg(m.number) AS numbers, array_agg(m.margin) AS margins,
-            array_agg(m.rejection) AS rejections
-        FROM merged AS m
-        GROUP BY m.extraction_id
+        SELECT stage.catalogs_of(params -> 'families') AS catalogs, stage.reach_arcsec(params) AS radius,
+            (params ->> 'mag_max')::double precision AS mag_max
     )
     SELECT i.extraction_id, j.*
     FROM setting AS p
-    CROSS JOIN image AS i
-    CROSS JOIN LATERAL stage.judge_stars(i.extraction_id, i.numbers, i.margins, i.rejections, p.catalogs, p.radius) AS j
+    CROSS JOIN stage.input_by_image(which_run_id, stage_name, extraction_ids) AS i
+    CROSS JOIN LATERAL (
+        SELECT array_agg(w.number) AS numbers, array_agg(w.margin) AS margins, array_agg(w.rejection) AS rejections
+        FROM (
+            SELECT DISTINCT ON (s.number)
+                s.number, least(s.line_margin, s.steady_margin) AS margin,
+                CASE WHEN s.rejects THEN s.label || ', in reach of its spikes' END AS rejection
+            FROM (
+                SELECT b.number, b.mag - l.line AS line_margin, b.mag - l.steady AS steady_margin,
+                    -- In the precision of the magnitudes: 15.3 as a real is not 15.3 as a double precision.
+                    b.mag < l.line::real OR coalesce(b.mag <= l.steady::real, false) AS rejects,
+                    format('%s star of magnitude %s at %s arcsec', b.catalog, b.mag, round(b.sep_arcsec::numeric, 2)) AS label,
+                    row_number() OVER (PARTITION BY b.number ORDER BY b.sep_arcsec, b.mag, b.source_id) AS nearness
+                FROM stage.bright_stars(i.extraction_id, i.numbers, p.catalogs, p.radius, p.mag_max) AS b
+                CROSS JOIN LATERAL (
+                    SELECT
+                        (params ->> 'line_mag')::double precision
+                        - (params ->> 'line_mag_per_arcsec')::double precision * b.sep_arcsec AS line,
+                        (params ->> 'steady_mag')::double precision AS steady
+                ) AS l
+            ) AS s
+            WHERE params ->> 'form' = 'any' OR s.nearness = 1
+            ORDER BY s.number, s.rejects DESC, least(s.line_margin, s.steady_margin), s.nearness
+        ) AS w
+    ) AS k
+    CROSS JOIN LATERAL stage.judge_stars(
+        i.extraction_id, i.numbers, k.numbers, k.margins, k.rejections, p.catalogs, p.radius
+    ) AS j
 $$;
 COMMENT ON FUNCTION stage.spike IS 'Veto of what lies in reach of the diffraction spikes of a bright star';

@@ -151,7 +151,7 @@ def test_nothing_is_covered_by_nothing_nor_by_another_catalogue(toy: ToySky) -> 
 @pytest.mark.parametrize("radius", [5.0, 6.0, 90.0, 300.0])
 def test_a_circle_is_covered_where_its_rim_is(toy: ToySky, place, radius: float) -> None:
     toy.catalog("toy")
-    rim = toy.scalar("SELECT sky.circle_rim_arcsec('toy', :radius)", radius=radius)
+    rim = toy.scalar("SELECT ref.circle_rim_arcsec('toy', :radius)", radius=radius)
     assert rim <= radius * 9 / 8
     # All cells that a circle of that radius touches, as a fetch for a position covers it.
     about = MOC.from_cone(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vascodb.cli.options import existing_path
+from vascodb.cli.options import existing_path, report_format
 from vascodb.db import Database
 from vascodb.exports import export_run
 from vascodb.settings import Settings
@@ -23,10 +23,7 @@ __all__ = ["COMMANDS"]
     is_flag=True,
     help="Add pass, fail, unknown or not_covered to flags and ledgers, as a last column.",
 )
-@click.option(
-    "--format", "kind", type=click.Choice(["table", "json"]), default="table", show_default=True,
-    help="Form of the list of files.",
-)  # fmt: skip
+@report_format("Form of the list of files.")
 def export(run: str, folder: Path, force: bool, with_outcome: bool, kind: str) -> None:
     """Write a run as a run folder of vasco60.
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vascodb.cli.fetch_images import fetched_tile
-from vascodb.cli.options import AngleType, existing_path
+from vascodb.cli.options import AngleType, existing_path, report_format
 from vascodb.cli.output import PlainConsole
 from vascodb.db import Database
 from vascodb.errors import InputError
@@ -47,14 +47,7 @@ SOME_UNKNOWN = 3
     help="Family of catalogues that must leave a candidate clear, beside the profile's own; may be repeated.",
 )
 @click.option("--full-pass2", is_flag=True, help="Measure every detection against the PSF, not only what needs it.")
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Form of the report.",
-)
+@report_format("Form of the report.")
 @click.option("--progress/--no-progress", default=None, help="Show the step at work; by default on a terminal.")
 def ingest_tile(
     tile_id: str | None,

@@ -10,7 +10,7 @@ from astropy.coordinates import Angle
 
 from vascodb.errors import InputError
 
-__all__ = ["AngleType", "column_names", "column_option", "existing_path", "output_options"]
+__all__ = ["AngleType", "column_names", "column_option", "existing_path", "output_options", "report_format"]
 
 FORMATS = ("table", "json", "csv", "ecsv", "votable", "fits", "parquet")
 
@@ -50,6 +50,18 @@ def column_names(columns: Iterable[str]) -> dict[str, str]:
     if bad := [pair[0] for pair in pairs if not (pair[0] and pair[2])]:
         raise InputError(f"--column {bad[0]}: write CORE=NAME, such as ra=RAJ2000")
     return {core: own for core, _, own in pairs}
+
+
+def report_format(help_text: str) -> Callable[..., Any]:
+    """``--format`` of a command that prints a report of its own, as a table or as JSON."""
+    return click.option(
+        "--format",
+        "kind",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help=help_text,
+    )
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import text
 
-from vascodb.cli.options import output_options
+from vascodb.cli.options import output_options, report_format
 from vascodb.cli.output import PlainConsole, Query, emit, print_sql, run_query
 from vascodb.db import Database
 from vascodb.errors import InputError
@@ -67,14 +67,7 @@ def plate_times(quality: str | None, kind: str, output: Path | None, show_sql: b
 
 @click.command("explain-plate", epilog="Example: vascodb explain-plate XE486")
 @click.argument("plate_id", metavar="PLATE")
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Form of the answer.",
-)
+@report_format("Form of the answer.")
 def explain_plate(plate_id: str, kind: str) -> None:
     """Show why a plate is thought to have been exposed when.
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import text
 
-from vascodb.cli.options import output_options
+from vascodb.cli.options import output_options, report_format
 from vascodb.cli.output import PlainConsole, Query, emit, print_sql, run_query
 from vascodb.db import Database
 from vascodb.errors import InputError
@@ -50,14 +50,7 @@ def candidates(run: str, tile: str, kind: str, output: Path | None, show_sql: bo
 
 @click.command("explain", epilog="Example: vascodb explain tile_RA132.850_DECp11.800:562")
 @click.argument("src_id")
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Form of the answer.",
-)
+@report_format("Form of the answer.")
 def explain_command(src_id: str, kind: str) -> None:
     """Tell the whole story of one detection.
 

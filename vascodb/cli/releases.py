@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from vascodb.cli.options import existing_path
+from vascodb.cli.options import existing_path, report_format
 from vascodb.cli.output import PlainConsole
 from vascodb.db import Database
 from vascodb.releases import ImportReport, import_release
@@ -18,14 +18,7 @@ __all__ = ["COMMANDS"]
 @click.command("import-release", epilog="Example: vascodb import-release final_release_v1")
 @click.argument("folder", metavar="DIR", type=existing_path)
 @click.option("--name", metavar="NAME", help="Name to import it under; by default the folder's.")
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Form of the report.",
-)
+@report_format("Form of the report.")
 def import_release_command(folder: Path, name: str | None, kind: str) -> None:
     """Import a published release as an external run.
 

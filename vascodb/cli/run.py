@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from sqlalchemy import text
 
-from vascodb.cli.options import existing_path, output_options
+from vascodb.cli.options import existing_path, output_options, report_format
 from vascodb.cli.output import PlainConsole, Query, emit, print_sql, run_query
 from vascodb.db import Database
 from vascodb.errors import InputError
@@ -91,10 +91,7 @@ def _names(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.option(
     "--set", "changes", multiple=True, metavar="STAGE.PARAMETER=VALUE", help="Another value of a parameter; repeatable."
 )
-@click.option(
-    "--format", "kind", type=click.Choice(["table", "json"]), default="table", show_default=True,
-    help="Form of the report.",
-)  # fmt: skip
+@report_format("Form of the report.")
 @click.option("--progress/--no-progress", default=None, help="Show how far it is; by default on a terminal.")
 def run_command(
     name: str,

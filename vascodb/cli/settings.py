@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from vascodb.cli.options import report_format
 from vascodb.cli.output import PlainConsole
 from vascodb.loaders.client.configured import Effective, effective
 from vascodb.loaders.client.seed_environment import one_line
@@ -25,14 +26,7 @@ def settings_in_effect(settings: Settings) -> Effective:
 
 @click.command("settings", epilog="Example: vascodb settings --changed")
 @click.option("--changed", is_flag=True, help="Only what is not as shipped.")
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Form of the report.",
-)
+@report_format("Form of the report.")
 def settings_command(changed: bool, kind: str) -> None:
     """Say which settings are in effect, and where each comes from.
 

@@ -1,13 +1,14 @@
 """Residuals of an image against stars of known position, as a polynomial in the tangent plane, and whether it holds."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from vascodb.plates.polynomial import ROBUST_SIGMA, evaluate, fit, n_terms
-from vascodb.plates.residuals import ResidualFit, Solution, rounded, tie_offsets, tie_shifts
+from vascodb.plates.clipped_fit import Clipped, Offsets, described
+from vascodb.plates.polynomial import ROBUST_SIGMA, n_terms
+from vascodb.plates.residuals import ResidualFit, Solution
 from vascodb.plates.tangent import sky_to_plane
 from vascodb.plates.ties import Frame, Ties
 
@@ -18,6 +19,8 @@ Mask = NDArray[np.bool_]
 
 # Nothing on a photographic plate is measured to this; it keeps ties whose residuals are all but zero.
 _CLIP_FLOOR_ARCSEC = 0.01
+# A microarcsecond, as of all other figures.
+_DECIMALS = 6
 
 
 class PlateFitParameters(BaseModel):
@@ -112,92 +115,39 @@ def fit_tangent_plane(ties: Ties, frame: Frame, parameters: PlateFitParameters) 
     if degree is None:
         reason = f"{n_ties} ties to stars of known position, {max(parameters.n_min, parameters.ties_per_term)} needed"
         return ResidualFit(None, False, reason, ties.radius_arcsec, len(ties.x), n_ties)
-    plane = _Plane.of(tied, frame)
+    plane = _plane_of(tied, frame)
     clipped = _clip(plane, degree, parameters)
     if clipped is None:
         reason = f"{n_ties} ties do not determine a polynomial of degree {degree}"
         return ResidualFit(None, False, reason, ties.radius_arcsec, len(ties.x), n_ties)
-    residual = plane.residual(clipped.coefficients)
-    length = np.full(len(ties.x), np.nan)
-    length[ties.tied] = np.hypot(*residual)
-    offsets = tie_offsets(plane.east, plane.north)
-    assert offsets is not None
+    length = np.hypot(*plane.residual(clipped.coefficients))
     solution = Solution("plate_fit", degree, frame.ra, frame.dec, frame.radius_deg, *clipped.coefficients)
-    found = ResidualFit(
-        solution=solution,
-        accepted=True,
-        reason=None,
-        radius_arcsec=ties.radius_arcsec,
-        n_eligible=len(ties.x),
-        n_ties=n_ties,
-        n_kept=int(clipped.kept.sum()),
-        iterations=clipped.iterations,
-        sigma_arcsec=rounded(clipped.sigma_arcsec),
-        clip_arcsec=rounded(clipped.clip_arcsec),
-        offset_arcsec=offsets.median_arcsec,
-        sigma_before_arcsec=offsets.sigma_arcsec,
-        largest_residual_arcsec=rounded(np.hypot(*residual)[clipped.kept].max()),
-        worst_cell_arcsec=rounded(ties.worst_cell(frame, length)),
-        coverage=tied.coverage(frame, clipped.kept),
-        tie_shifts_arcsec=tie_shifts(solution, tied.ra_raw[clipped.kept], tied.dec_raw[clipped.kept]),
-    )
-    return _judged(found, parameters)
+    return _judged(described(solution, clipped, ties, frame, (plane.east, plane.north, length)), parameters)
 
 
-@dataclass(frozen=True)
-class _Plane:
+def _plane_of(tied: Ties, frame: Frame) -> Offsets:
     """Ties in the tangent plane: raw positions in units of the image's radius, offsets of their stars in arcsec."""
-
-    x: Array
-    y: Array
-    east: Array
-    north: Array
-
-    @classmethod
-    def of(cls, tied: Ties, frame: Frame) -> "_Plane":
-        xi, eta = sky_to_plane(tied.ra_raw, tied.dec_raw, frame.ra, frame.dec)
-        star_xi, star_eta = sky_to_plane(tied.ra, tied.dec, frame.ra, frame.dec)
-        unit_arcsec = 3600.0 * frame.radius_deg
-        return cls(xi / unit_arcsec, eta / unit_arcsec, star_xi - xi, star_eta - eta)
-
-    def fit(self, kept: Mask, degree: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        east = fit(self.x[kept], self.y[kept], self.east[kept], degree)
-        north = fit(self.x[kept], self.y[kept], self.north[kept], degree)
-        if east is None or north is None:
-            return None
-        return tuple(map(rounded, east)), tuple(map(rounded, north))
-
-    def residual(self, coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> tuple[Array, Array]:
-        return (
-            self.east - evaluate(coefficients[0], self.x, self.y),
-            self.north - evaluate(coefficients[1], self.x, self.y),
-        )
+    xi, eta = sky_to_plane(tied.ra_raw, tied.dec_raw, frame.ra, frame.dec)
+    star_xi, star_eta = sky_to_plane(tied.ra, tied.dec, frame.ra, frame.dec)
+    unit_arcsec = 3600.0 * frame.radius_deg
+    return Offsets(xi / unit_arcsec, eta / unit_arcsec, star_xi - xi, star_eta - eta)
 
 
-@dataclass(frozen=True)
-class _Clipped:
-    coefficients: tuple[tuple[float, ...], tuple[float, ...]]
-    kept: Mask
-    sigma_arcsec: float
-    clip_arcsec: float
-    iterations: int
-
-
-def _clip(plane: _Plane, degree: int, parameters: PlateFitParameters) -> _Clipped | None:
+def _clip(plane: Offsets, degree: int, parameters: PlateFitParameters) -> Clipped | None:
     residual = plane.east - np.median(plane.east), plane.north - np.median(plane.north)
     kept = np.ones(len(plane.x), dtype=np.bool_)
-    found: _Clipped | None = None
+    found: Clipped | None = None
     for iteration in range(1, parameters.iterations_max + 1):
         clip = max(parameters.clip_sigmas * _scatter(residual, kept), _CLIP_FLOOR_ARCSEC)
         now = np.hypot(*residual) <= clip
         if found is not None and np.array_equal(now, kept):
             break
         kept = now
-        coefficients = plane.fit(kept, degree)
+        coefficients = plane.fit(kept, degree, _DECIMALS)
         if coefficients is None:
             return None
         residual = plane.residual(coefficients)
-        found = _Clipped(coefficients, kept, _scatter(residual, kept), clip, iteration)
+        found = Clipped(coefficients, kept, _scatter(residual, kept), clip, iteration)
     return found
 
 

@@ -6,14 +6,14 @@ nothing asks whether the residuals are small.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from vascodb.plates.polynomial import ROBUST_SIGMA, evaluate, fit
-from vascodb.plates.residuals import ResidualFit, Solution, rounded, tie_offsets, tie_shifts, wrap180
+from vascodb.plates.clipped_fit import Clipped, Offsets, described
+from vascodb.plates.polynomial import ROBUST_SIGMA
+from vascodb.plates.residuals import ResidualFit, Solution, wrap180
 from vascodb.plates.ties import Frame, Ties
 
 __all__ = ["WcsfixParameters", "fit_wcsfix"]
@@ -56,6 +56,8 @@ class WcsfixParameters(BaseModel):
         return None, None
 
 
+# To a thousandth of the last decimal of a corrected position.
+_DECIMALS = 13
 _ITERATIONS_MAX = 3
 _CLIP_SIGMAS = 3.0
 _CLIP_MIN_ARCSEC, _CLIP_MAX_ARCSEC = 1.5, 10.0
@@ -89,7 +91,7 @@ def fit_wcsfix(ties_within: Callable[[float], Ties], frame: Frame, parameters: W
     if n_ties < n_min:
         reason = f"too few tie points: {n_ties} within {ties.radius_arcsec:g} arcsec, {n_min} needed"
         return ResidualFit(None, False, reason, ties.radius_arcsec, len(ties.x), n_ties)
-    plain = _Plain(
+    plain = Offsets(
         wrap180(tied.ra_raw - frame.tile_ra), tied.dec_raw - frame.tile_dec, wrap180(tied.ra - tied.ra_raw),
         tied.dec - tied.dec_raw,
     )  # fmt: skip
@@ -99,71 +101,18 @@ def fit_wcsfix(ties_within: Callable[[float], Ties], frame: Frame, parameters: W
         return ResidualFit(None, False, reason, ties.radius_arcsec, len(ties.x), n_ties)
     cos_dec = np.cos(np.radians(tied.dec_raw))
     residual_ra, residual_dec = plain.residual(clipped.coefficients)
-    on_sky = 3600.0 * np.hypot(residual_ra * cos_dec, residual_dec)
-    length = np.full(len(ties.x), np.nan)
-    length[ties.tied] = on_sky
-    offsets = tie_offsets(3600.0 * plain.ra * cos_dec, 3600.0 * plain.dec)
-    assert offsets is not None
+    length = 3600.0 * np.hypot(residual_ra * cos_dec, residual_dec)
     solution = Solution("wcsfix", degree, frame.tile_ra, frame.tile_dec, 1.0, *clipped.coefficients)
-    return ResidualFit(
-        solution=solution,
-        accepted=True,
-        reason=None,
-        radius_arcsec=ties.radius_arcsec,
-        n_eligible=len(ties.x),
-        n_ties=n_ties,
-        n_kept=int(clipped.kept.sum()),
-        iterations=clipped.iterations,
-        sigma_arcsec=rounded(clipped.sigma_arcsec),
-        clip_arcsec=rounded(clipped.clip_arcsec),
-        offset_arcsec=offsets.median_arcsec,
-        sigma_before_arcsec=offsets.sigma_arcsec,
-        largest_residual_arcsec=rounded(on_sky[clipped.kept].max()),
-        worst_cell_arcsec=rounded(ties.worst_cell(frame, length)),
-        coverage=tied.coverage(frame, clipped.kept),
-        tie_shifts_arcsec=tie_shifts(solution, tied.ra_raw[clipped.kept], tied.dec_raw[clipped.kept]),
-    )
+    on_sky = 3600.0 * plain.east * cos_dec, 3600.0 * plain.north, length
+    return described(solution, clipped, ties, frame, on_sky)
 
 
-@dataclass(frozen=True)
-class _Plain:
-    """Ties in plain degrees: raw positions about the tile's centre, and offsets of their stars."""
-
-    x: Array
-    y: Array
-    ra: Array
-    dec: Array
-
-    def fit(self, kept: Mask, degree: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        ra = fit(self.x[kept], self.y[kept], self.ra[kept], degree)
-        dec = fit(self.x[kept], self.y[kept], self.dec[kept], degree)
-        if ra is None or dec is None:
-            return None
-        # To a thousandth of the last decimal of a corrected position.
-        return tuple(round(float(c), 13) for c in ra), tuple(round(float(c), 13) for c in dec)
-
-    def residual(self, coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> tuple[Array, Array]:
-        return (
-            self.ra - evaluate(coefficients[0], self.x, self.y),
-            self.dec - evaluate(coefficients[1], self.x, self.y),
-        )
-
-
-@dataclass(frozen=True)
-class _Clipped:
-    coefficients: tuple[tuple[float, ...], tuple[float, ...]]
-    kept: Mask
-    sigma_arcsec: float
-    clip_arcsec: float
-    iterations: int
-
-
-def _clip(plain: _Plain, degree: int) -> _Clipped | None:
+def _clip(plain: Offsets, degree: int) -> Clipped | None:
     kept = np.ones(len(plain.x), dtype=np.bool_)
     iterations = 0
     while iterations < _ITERATIONS_MAX:
         iterations += 1
-        coefficients = plain.fit(kept, degree)
+        coefficients = plain.fit(kept, degree, _DECIMALS)
         if coefficients is None:
             return None
         residual_arcsec = 3600.0 * np.hypot(*plain.residual(coefficients))
@@ -174,5 +123,5 @@ def _clip(plain: _Plain, degree: int) -> _Clipped | None:
         if np.array_equal(inside, kept):
             break
         kept = inside
-    coefficients = plain.fit(kept, degree)
-    return None if coefficients is None else _Clipped(coefficients, kept, sigma, clip, iterations)
+    coefficients = plain.fit(kept, degree, _DECIMALS)
+    return None if coefficients is None else Clipped(coefficients, kept, sigma, clip, iterations)

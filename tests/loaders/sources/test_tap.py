@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from askservice import (
     CONES,
+    CONTENT_CAUSES,
     TRANSPORT_CAUSES,
     ask,
     cause_of,
@@ -28,17 +29,6 @@ from vascodb.loaders.sources.tap import TapSource
 GAIA = catalog("gaia_dr3")
 BINDING = GAIA.via["vizier_tap"]
 PLAIN = CONES["plain"]
-CONTENT_CAUSES = {
-    "service_error": Cause.SERVICE_ERROR,
-    "overflow": Cause.OVERFLOW,
-    "exactly_cap": Cause.ROW_CAP,
-    "header_only": Cause.TRUNCATED,
-    "missing_column": Cause.MISSING_COLUMN,
-    "wrong_unit": Cause.WRONG_UNIT,
-    "duplicate_rows": Cause.DUPLICATE_ROWS,
-    "wrong_sky": Cause.WRONG_SKY,
-    "nan_position": Cause.BAD_ROWS,
-}
 
 
 @pytest.fixture(scope="module")
