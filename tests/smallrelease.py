@@ -38,14 +38,17 @@ class SmallRelease:
                 "notes",
             ],
             [
-                [A, "x", "XE001", 5, 5, 0, ""], [B, "x", "XE002", 1, 1, 0, ""], [E, "x", "XE003", 1, 1, 0, ""],
-                [C, "x", "XE001", 0, 0, 0, "valid empty (no survivors)"],
-                [D, "x", "XE004", 0, 0, 0, "missing survivors csv"],
+                [A, f"data/tiles/{A}", "XE001", 5, 5, 0, ""],
+                [B, f"data/tiles/{B}", "XE002", 1, 1, 0, ""],
+                [E, f"data/tiles/{E}", "XE003", 1, 1, 0, ""],
+                [C, f"data/tiles/{C}", "XE001", 0, 0, 0, "valid empty (no survivors)"],
+                [D, f"data/tiles/{D}", "XE004", 0, 0, 0, "missing survivors csv"],
             ],
         )  # fmt: skip
         self.files["RUN_SUMMARY.txt"] = (
             f"run_dir: {_RUN}\nmode: full\ntiles_scanned: 5\nS0_rows_raw: 7\n"
-            "dedup_rows: 6 (dropped=1)\nfinal_rows_for_stage_and_uploads: 6 (dedup set)\n\nPlate  Tiles\n"
+            "dedup_rows: 6 (dropped=1)\nfinal_rows_for_stage_and_uploads: 6 (dedup set)\n\nDetection funnel:\n"
+            "  pass2 unfiltered (veto_start_rows)  :     12,345\n\nPlate  Tiles\n"
         )
         everyone = [row[0] for row in kept]
         self.morph(everyone)

@@ -26,44 +26,81 @@ AS $$
 $$;
 COMMENT ON FUNCTION api.export_stages IS 'Stages of a run, with the catalogues that they ask and when they were last at work';
 
+-- The releases of which a run has every list, with what each says of its first stage.
+CREATE OR REPLACE FUNCTION api.whole_releases(which_run_id bigint)
+RETURNS TABLE (release_id bigint, tiles_root text, veto_start_rows bigint)
+LANGUAGE sql STABLE
+AS $$
+    WITH joined AS MATERIALIZED (
+        SELECT r.extraction_id FROM vasco.run_image AS r WHERE r.run_id = which_run_id
+    )
+    SELECT t.release_id, min(s.parameters ->> 'tiles_root'), min((s.parameters ->> 'veto_start_rows')::bigint)
+    FROM vasco.release_tile AS t
+    LEFT JOIN vasco.release_stage AS s ON s.release_id = t.release_id AND s.stage = 'S0'
+    WHERE t.release_id IN (
+        SELECT k.release_id FROM vasco.release_tile AS k WHERE k.extraction_id IN (SELECT j.extraction_id FROM joined AS j)
+    )
+    GROUP BY t.release_id
+    HAVING count(t.extraction_id) = count(*) FILTER (WHERE t.extraction_id IN (SELECT j.extraction_id FROM joined AS j))
+$$;
+COMMENT ON FUNCTION api.whole_releases IS 'Releases of which a run has every list, and what they say of their first stage';
+
 -- The images of a run, by the names of their tiles. As in the seeds, the plate is the one that the plan names; where
 -- there was no plan, the one that the image shows. A run that has every list of a release also names the tiles whose
--- lists are missing there: they have no extraction. How many detections an imported image had, nobody says.
+-- lists are missing there: they have no extraction. tile_path is the image's file, or the tile's folder in the release.
+DROP FUNCTION IF EXISTS api.export_images(bigint);
 CREATE OR REPLACE FUNCTION api.export_images(which_run_id bigint)
 RETURNS TABLE (
-    extraction_id bigint, tile_id text, plate_id text, path text, date_obs_raw text, n_detections integer, note text
+    extraction_id bigint, tile_id text, plate_id text, tile_path text, date_obs_raw text, is_imported boolean, note text
 )
 LANGUAGE sql STABLE
 AS $$
-    WITH image AS MATERIALIZED (
+    SELECT a.extraction_id, a.tile_id, a.plate_id, coalesce(a.path, s.parameters ->> 'tiles_root' || '/' || a.tile_id),
+        a.date_obs_raw, a.release_id IS NOT NULL, a.note
+    FROM (
         SELECT r.extraction_id, i.tile_id, coalesce(i.planned_plate, i.plate_id) AS plate_id, i.path, i.date_obs_raw,
-            CASE WHEN i.release_id IS NULL THEN e.n_detections END AS n_detections, i.release_id
+            i.release_id, t.note
         FROM vasco.run_image AS r
         JOIN vasco.extraction AS e USING (extraction_id)
         JOIN plate.image AS i USING (image_id)
-        WHERE r.run_id = which_run_id
-    ),
-    whole AS MATERIALIZED (
-        SELECT t.release_id
-        FROM vasco.release_tile AS t
-        WHERE t.release_id IN (SELECT m.release_id FROM image AS m)
-        GROUP BY t.release_id
-        HAVING count(t.extraction_id) = count(*) FILTER (WHERE t.extraction_id IN (SELECT m.extraction_id FROM image AS m))
-    )
-    SELECT a.extraction_id, a.tile_id, a.plate_id, a.path, a.date_obs_raw, a.n_detections, a.note
-    FROM (
-        SELECT m.extraction_id, m.tile_id, m.plate_id, m.path, m.date_obs_raw, m.n_detections, t.note
-        FROM image AS m
         LEFT JOIN vasco.release_tile AS t USING (extraction_id)
+        WHERE r.run_id = which_run_id
         UNION ALL
-        SELECT NULL, t.tile_id, coalesce(i.planned_plate, i.plate_id), NULL, i.date_obs_raw, NULL, t.note
+        SELECT NULL, t.tile_id, coalesce(i.planned_plate, i.plate_id), NULL, i.date_obs_raw, t.release_id, t.note
         FROM vasco.release_tile AS t
         JOIN plate.image AS i USING (image_id)
-        WHERE t.extraction_id IS NULL AND t.release_id IN (SELECT w.release_id FROM whole AS w)
+        WHERE t.extraction_id IS NULL AND t.release_id IN (SELECT w.release_id FROM api.whole_releases(which_run_id) AS w)
     ) AS a
+    LEFT JOIN vasco.release_stage AS s ON s.release_id = a.release_id AND s.stage = 'S0'
     ORDER BY a.tile_id COLLATE "C", a.plate_id COLLATE "C", a.extraction_id
 $$;
 COMMENT ON FUNCTION api.export_images IS 'Images of a run in the order of their tiles'' names, and tiles of its releases whose lists are missing';
+
+-- How many detections a run began with: those of our own extractions, and what a release says of all of its tiles
+-- together. Null where a release does not say, or the run has only a part of it.
+CREATE OR REPLACE FUNCTION api.export_raw_detections(which_run_id bigint)
+RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+    SELECT CASE WHEN count(*) = count(k.n) THEN coalesce(sum(k.n), 0) END::bigint
+    FROM (
+        SELECT e.n_detections::bigint AS n
+        FROM vasco.run_image AS r
+        JOIN vasco.extraction AS e USING (extraction_id)
+        JOIN plate.image AS i USING (image_id)
+        WHERE r.run_id = which_run_id AND i.release_id IS NULL
+        UNION ALL
+        SELECT w.veto_start_rows
+        FROM (
+            SELECT DISTINCT t.release_id
+            FROM vasco.run_image AS r
+            JOIN vasco.release_tile AS t USING (extraction_id)
+            WHERE r.run_id = which_run_id
+        ) AS t
+        LEFT JOIN api.whole_releases(which_run_id) AS w ON w.release_id = t.release_id
+    ) AS k
+$$;
+COMMENT ON FUNCTION api.export_raw_detections IS 'Detections that a run began with; null where its releases do not say';
 
 -- What a stage judged, in the order of tiles and numbers: the seeds' order.
 CREATE OR REPLACE FUNCTION api.export_stage_rows(which_run_id bigint, stage_name text)
@@ -202,6 +239,64 @@ AS $$
     WHERE s.run_id = which_run_id AND s.stage = stage_name
 $$;
 COMMENT ON FUNCTION api.export_looks IS 'Counterparts of what a stage on look-ups judged';
+
+-- The names of the counterparts for which a veto turned detections away, as the catalogue has them: the nearest source
+-- of the family, within the stage's radius and at its epoch.
+CREATE OR REPLACE FUNCTION api.export_designations(which_run_id bigint, stage_name text)
+RETURNS TABLE (extraction_id bigint, number integer, designation text)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    params jsonb;
+    parts text;
+BEGIN
+    SELECT s.parameters INTO params
+    FROM vasco.run_stage AS s
+    WHERE s.run_id = which_run_id AND s.stage = stage_name AND s.function IN ('veto', 'veto_at');
+    SELECT string_agg(
+        format(
+            'SELECT %1$L AS catalog, s.sep_arcsec, r.designation '
+            'FROM sky.%2$s AS s CROSS JOIN LATERAL ('
+            'SELECT n.designation FROM ref.%1$I AS n WHERE n.source_id = s.source_id OFFSET 0) AS r',
+            c.catalog,
+            CASE params ->> 'epoch'
+                WHEN 'catalog' THEN format('neighbours_unmoved(%L, d.ra, d.dec, %s)', c.catalog, p.radius)
+                ELSE format('neighbours(%L, d.ra, d.dec, %s, i.epoch_jyear)', c.catalog, p.radius)
+            END
+        ),
+        ' UNION ALL ' ORDER BY c.catalog
+    )
+    INTO parts
+    FROM ref.catalog AS c
+    CROSS JOIN LATERAL (
+        SELECT coalesce((params ->> 'radius_arcsec')::double precision, c.match_radius_arcsec) AS radius
+    ) AS p
+    WHERE c.family = params ->> 'family' AND NOT c.moving;
+    IF parts IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format($query$
+        SELECT r.extraction_id, v.number, m.designation
+        FROM vasco.run_image AS r
+        JOIN vasco.extraction AS e USING (extraction_id)
+        JOIN plate.image AS i USING (image_id)
+        CROSS JOIN LATERAL (
+            SELECT o.number FROM vasco.verdict AS o
+            WHERE o.run_id = $1 AND o.stage = $2 AND o.extraction_id = r.extraction_id AND o.outcome = 'fail'
+            OFFSET 0
+        ) AS v
+        CROSS JOIN LATERAL (
+            SELECT a.ra, a.dec FROM vasco.detection AS a
+            WHERE a.extraction_id = r.extraction_id AND a.number = v.number
+            OFFSET 0
+        ) AS d
+        CROSS JOIN LATERAL (SELECT k.designation FROM (%s) AS k ORDER BY k.sep_arcsec, k.catalog LIMIT 1) AS m
+        WHERE r.run_id = $1
+    $query$, parts)
+    USING which_run_id, stage_name;
+END
+$$;
+COMMENT ON FUNCTION api.export_designations IS 'Names of the sources for which a veto turned detections away';
 
 -- Moving objects near what a stage judged, on images that were asked for themselves: within a radius of one's own,
 -- with the time that the last look-up was for.

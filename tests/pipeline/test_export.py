@@ -144,6 +144,26 @@ class TestSmallRelease:
             # Tiles by their names as text, numbers as numbers.
             assert [row["src_id"] for row in ours][-1] == f"{B}:7"
 
+    def test_the_manifest_has_the_release_s_folders(self, small, exported) -> None:
+        ours, theirs = (
+            {row["tile_id"]: row["tile_path"] for row in rows(folder / "tile_manifest.csv")}
+            for folder in (exported, small[1])
+        )
+        assert ours == theirs
+        assert ours[D] == f"data/tiles/{D}"
+
+    def test_the_funnel_begins_where_the_release_s_does_if_all_of_it_is_there(self, small, exported, tmp_path) -> None:
+        assert "  pass2 unfiltered (veto_start_rows)  :     12,345\n" in (exported / "RUN_SUMMARY.txt").read_text()
+        first = json.loads((exported / "report" / "funnel.json").read_text())["funnel"][0]
+        assert first["runs"] == {"X1": 12345}
+        database = small[0]
+        with database.connect() as connection:
+            part = tuple(release_extractions(connection, "small"))[1:]
+        Runner(database, load_profile("vasco60_release")).run("part", Selected(part))
+        export_run(database, "part", tmp_path / "part")
+        first = json.loads((tmp_path / "part" / "report" / "funnel.json").read_text())["funnel"][0]
+        assert first["runs"] == {"part": None}
+
     @pytest.mark.parametrize("stage", STAGES)
     def test_flags_and_what_was_kept(self, small, exported, stage: str) -> None:
         ours, theirs = (
@@ -332,12 +352,14 @@ class TestOwnImages:
 
         def prepare(toy: ToySky) -> None:
             toy.sources("gsc242", [150.01 + 1.2345678 / 3600], [20.0])
+            toy.execute("UPDATE ref.gsc242 SET designation = 'NBMI051145'")
             toy.gap("gsc242")
 
         folder = judge(prepare, StageDefinition(stage="gsc", step=1, **gsc))
         assert names(folder / "stages" / "stage_S1_GSC.csv") == ["tile_1:2", "tile_1:3"]
         flags = rows(folder / "stages" / "stage_S1_GSC_flags.csv")
         assert [row["has_gsc_match"] for row in flags] == ["1", "0", "0"]
+        assert [row["gsc2_id"] for row in flags] == ["NBMI051145", "", ""]
         assert float(flags[0]["best_sep_arcsec"]) == pytest.approx(1.160, abs=1e-3)
         assert flags[2]["ra"] == "150.123456789"
         assert {row["source_chunk"] for row in flags} == {"stage_S0.csv"}
@@ -349,6 +371,22 @@ class TestOwnImages:
         assert "R1" not in (funnel := (folder / "report" / "funnel.txt").read_text())
         assert "toy    3.00M  3 (-99.9%)  |  2 (-33.3%)\n" in funnel
         assert "3,000,000" in (folder / "RUN_SUMMARY.txt").read_text()
+
+    @pytest.mark.parametrize(("epoch", "name"), [("plate", "then"), ("catalog", "now")])
+    def test_the_counterpart_that_is_named_is_the_one_at_the_epoch_of_the_stage(
+        self, judge: Judge, epoch: str, name: str
+    ) -> None:
+        def prepare(toy: ToySky) -> None:
+            # One was there in 1952 and has moved 4 arcsec north since; the other has not.
+            toy.sources("gsc242", [150.01, 150.01], [20.0 + 4 / 3600, 20.0 + 1 / 3600], [0, 0], [4000 / 64, 0])
+            toy.execute("UPDATE ref.gsc242 SET designation = CASE source_id WHEN 1 THEN 'then' ELSE 'now' END")
+            toy.lookup("gsc242")
+
+        stage = StageDefinition(
+            stage="gsc", function="veto_at", step=1, parameters={"family": "gsc", "radius_arcsec": 5, "epoch": epoch}
+        )
+        flags = rows(judge(prepare, stage) / "stages" / "stage_S1_GSC_flags.csv")
+        assert [row["gsc2_id"] for row in flags] == [name, "", ""]
 
     def test_objects_that_pass_by_are_wide_matches_and_those_on_it_are_dropped(self, judge: Judge) -> None:
         def prepare(toy: ToySky) -> None:

@@ -375,6 +375,20 @@ def test_plates_that_the_release_names_date_its_images(database: Database, tmp_p
     assert epochs[B] == pytest.approx(1952.17, abs=0.01)
 
 
+def test_what_an_earlier_version_left_out_is_told_when_it_is_imported_again(database: Database, tmp_path: Path) -> None:
+    folder = SmallRelease().write(tmp_path / "small")
+    import_release(database, folder)
+    whole = fingerprint(database)
+    said = "SELECT parameters FROM vasco.release_stage WHERE stage = 'S0'"
+    with database.connect() as connection:
+        assert connection.scalar(text(said)) == {"tiles_root": "data/tiles", "veto_start_rows": 12345}
+        connection.execute(text("UPDATE vasco.release_stage SET parameters = '{}' WHERE stage = 'S0'"))
+        connection.execute(text("UPDATE ref.lookup SET parameters = '{}' WHERE region LIKE '%: stage S0'"))
+    assert fingerprint(database) != whole
+    import_release(database, folder)
+    assert fingerprint(database) == whole
+
+
 def state_of(connection: Connection, catalog: str) -> dict[str, str]:
     rows = connection.execute(
         text("""

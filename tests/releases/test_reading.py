@@ -133,6 +133,10 @@ FAULTS = {
         lambda s: s.files.update({"stage_S0.csv": s.files["stage_S0.csv"].rsplit("\n", 2)[0] + "\n"}),
         r"RUN_SUMMARY\.txt: final_rows_for_stage_and_uploads is 6, but stage_S0\.csv has 5 rows; is the file cut",
     ),
+    "fewer before than after": (
+        lambda s: s.replace("RUN_SUMMARY.txt", "12,345", "6"),
+        r"RUN_SUMMARY\.txt: veto_start_rows is 6, but 7 detections were left of them",
+    ),
     "tiles cut": (
         lambda s: s.files.update({"tile_manifest.csv": s.files["tile_manifest.csv"].rsplit("\n", 2)[0] + "\n"}),
         r"tiles_scanned is 5, but tile_manifest\.csv has 4 rows",

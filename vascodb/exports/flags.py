@@ -133,7 +133,8 @@ def _shape(judged: _Judged) -> list[Any]:
 
 def _gsc(judged: _Judged) -> list[Any]:
     sep = judged.row.value if judged.has_match else None
-    name = judged.detail.get("gsc2_id") if judged.has_match else None
+    names = (judged.detail.get(key) for key in ("gsc2_id", "designation"))
+    name = next(filter(None, names), None) if judged.has_match else None
     return [flag(judged.has_match), "" if sep is None else f"{sep:.6f}", name or "", judged.stage.inputs[-1]]
 
 

@@ -156,7 +156,7 @@ class _Writer:
             columns,
             (
                 [
-                    image.tile_id, image.path or "", image.plate_id, emitted.get(image.tile_id, 0),
+                    image.tile_id, image.tile_path or "", image.plate_id, emitted.get(image.tile_id, 0),
                     emitted.get(image.tile_id, 0), 0, image.note or "",
                 ]
                 for image in self._run.images

@@ -29,12 +29,12 @@ class TileImage:
         None where the list is missing.
     tile_id, plate_id : str
         The tile, and the plate that the plan names.
-    path : str or None
-        Its file; None for imported images.
+    tile_path : str or None
+        Its file; of an imported image the folder that its release names.
     date_obs_raw : str or None
         When it was taken, as its header or its release has it.
-    n_detections : int or None
-        Detections on it; None for imported images.
+    is_imported : bool
+        Whether it is known from a release only.
     note : str or None
         What its release's manifest notes.
     """
@@ -42,15 +42,10 @@ class TileImage:
     extraction_id: int | None
     tile_id: str
     plate_id: str
-    path: str | None
+    tile_path: str | None
     date_obs_raw: str | None
-    n_detections: int | None
+    is_imported: bool
     note: str | None
-
-    @property
-    def is_imported(self) -> bool:
-        """Whether it is known from a release only."""
-        return self.path is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +121,12 @@ class ExportedRun:
         return [TileImage(**row) for row in self._rows("SELECT * FROM api.export_images(:run_id)")]
 
     @cached_property
+    def raw_detections(self) -> int | None:
+        """Detections that it began with; None where it has imported images, and their release does not say."""
+        found = self._connection.scalar(text("SELECT api.export_raw_detections(:run_id)"), {"run_id": self._run_id})
+        return None if found is None else int(found)
+
+    @cached_property
     def _image_of(self) -> dict[int | None, TileImage]:
         return {image.extraction_id: image for image in self.images}
 
@@ -174,7 +175,7 @@ class ExportedRun:
         }
         if stage.function in ("morph", "shape"):
             found = {}
-        for statement, values in self._statements(stage):
+        for statement, values in self._statements(labelled):
             for row in self._rows(statement, stage=stage.stage, **values):
                 key = row.pop("extraction_id"), row.pop("number")
                 found[key] = {**found.get(key, {}), **row}
@@ -185,14 +186,21 @@ class ExportedRun:
         rows = self._rows("SELECT * FROM api.export_shadow_times(:run_id, :stage)", stage=stage.stage)
         return {row["extraction_id"]: row["at_utc"] for row in rows}
 
-    def _statements(self, stage: RunStage) -> list[tuple[str, dict[str, Any]]]:
+    def _statements(self, labelled: LabelledStage) -> list[tuple[str, dict[str, Any]]]:
+        stage = labelled.stage
         if stage.function == "morph":
             return [("SELECT * FROM api.export_morph(:run_id, :stage)", {})]
         if stage.function == "shape":
             return [("SELECT * FROM api.export_shape(:run_id, :stage)", {})]
         if stage.moving:
             return [("SELECT * FROM api.export_moving(:run_id, :stage, :wide)", {"wide": _WIDE_ARCSEC})]
-        return [("SELECT * FROM api.export_looks(:run_id, :stage)", {})] if stage.catalogs else []
+        if not stage.catalogs:
+            return []
+        looks: list[tuple[str, dict[str, Any]]] = [("SELECT * FROM api.export_looks(:run_id, :stage)", {})]
+        if labelled.kind == "GSC":
+            # Of the seeds' flags only these name the counterpart.
+            looks.append(("SELECT * FROM api.export_designations(:run_id, :stage)", {}))
+        return looks
 
     def _rows(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         result = self._connection.execute(text(statement), {"run_id": self._run_id} | values)

@@ -13,7 +13,7 @@ from vascodb.exports.formats import write_json, write_table
 from vascodb.exports.labels import LabelledStage
 from vascodb.exports.reading import ExportedRow, ExportedRun
 
-__all__ = ["FunnelStep", "left_text", "raw_detections", "write_report"]
+__all__ = ["FunnelStep", "left_text", "write_report"]
 
 _RAW, _S0 = "pass2 raw detections", "S0  post-MNRAS+dedup"
 # The seeds' funnel.json has kept an earlier label of this stage.
@@ -34,12 +34,6 @@ class FunnelStep:
 
     stage: LabelledStage
     kept: int
-
-
-def raw_detections(run: ExportedRun) -> int | None:
-    """Detections on the images of a run; None if some are imported: how many these had, nobody says."""
-    counts = [image.n_detections for image in run.images]
-    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def write_report(folder: Path, run: ExportedRun, steps: Sequence[FunnelStep]) -> dict[str, int | None]:
@@ -112,7 +106,7 @@ def _write_shadows(
 
 
 def _write_funnel(folder: Path, run: ExportedRun, steps: Sequence[FunnelStep], made: datetime | None) -> None:
-    raw = raw_detections(run)
+    raw = run.raw_detections
     counts: list[tuple[str, str, int | None]] = [(_RAW, "pipeline", raw), (_S0, "pipeline", len(run.s0))]
     for step in steps:
         label = _LABELS.get(step.stage.label, step.stage.label)

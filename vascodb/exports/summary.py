@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vascodb.exports.reading import ExportedRun
-from vascodb.exports.report import FunnelStep, raw_detections
+from vascodb.exports.report import FunnelStep
 
 __all__ = ["summary_text"]
 
@@ -46,7 +46,7 @@ def summary_text(run: ExportedRun, run_dir: str, steps: Sequence[FunnelStep]) ->
         "stage_csv: stage_S0.csv",
         "upload_positional: upload_positional.csv",
         "",
-        *_detections(raw_detections(run), emitted),
+        *_detections(run.raw_detections, emitted),
         "",
         f"Final stage       : {files[-1]}",
         f"Total survivors   : {len(run.candidates):,}",

@@ -26,7 +26,7 @@ __all__ = ["import_release", "release_extractions"]
 def import_release(database: Database, path: Path, name: str | None = None) -> ImportReport:
     """Import a published release or a run folder; the same folder again writes nothing.
 
-    Only plates that were loaded since are told then, where they were not before.
+    Only plates that were loaded since are told then, where they were not before, and what an earlier version left out.
 
     Parameters
     ----------
@@ -52,6 +52,8 @@ def import_release(database: Database, path: Path, name: str | None = None) -> I
         new = not _is_stored(connection, release, release_id, chosen)
         if new:
             _store(database, connection, release, release_id, chosen, path)
+        else:
+            _complete_s0(connection, release, release_id)
         resolved = int(connection.scalar(text("SELECT stage.resolve_plates(:id)"), {"id": release_id}) or 0)
         connection.execute(text("SELECT stage.date_by_plate(:id)"), {"id": release_id})
         report = report_release(connection, release_id, new=new, resolved=resolved, started=started)
@@ -186,8 +188,9 @@ def _store_stages(connection: Connection, release: Release, release_id: int, nam
     """Put the files of the stages on record, S0 first; returns the look-up of each stage."""
     first = release.detections
     stages: list[tuple[str, str, str, int, int, Mapping[str, Any], bool]] = [
-        ("S0", first.file.name, first.file.sha256, len(first.number), int(first.in_s0.sum()), {}, first.doubt is None)
-    ]
+        ("S0", first.file.name, first.file.sha256, len(first.number), int(first.in_s0.sum()), release.s0_parameters,
+         first.doubt is None)
+    ]  # fmt: skip
     for stage in release.stages:
         counts = (stage.flags.n_rows, stage.n_kept)
         file = stage.file
@@ -225,6 +228,23 @@ def _store_stages(connection: Connection, release: Release, release_id: int, nam
             },
         )
     return lookup_of
+
+
+def _complete_s0(connection: Connection, release: Release, release_id: int) -> None:
+    """What the release says of S0, where it was imported before that was taken in."""
+    connection.execute(
+        text("""
+            WITH stage AS (
+                UPDATE vasco.release_stage
+                SET parameters = CAST(:parameters AS jsonb)
+                WHERE release_id = :release_id AND stage = 'S0' AND parameters <> CAST(:parameters AS jsonb)
+                RETURNING lookup_id
+            )
+            UPDATE ref.lookup AS l SET parameters = CAST(:parameters AS jsonb) FROM stage AS s
+            WHERE l.lookup_id = s.lookup_id
+        """),
+        {"release_id": release_id, "parameters": canonical_json(dict(release.s0_parameters))},
+    )
 
 
 def _store_look(

@@ -26,6 +26,7 @@ _ALL_SURVIVORS = "source_extractor_final_filtered.csv"
 _DEDUPLICATED = "source_extractor_final_filtered__dedup.csv"
 _MOST = 2**31 - 1
 _SUMMARY_LINE = re.compile(r"(\w+): (.*)")
+_RAW_LINE = re.compile(r"pass2 unfiltered \((\w+)\)\s*: *([\d,]+)")
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ class Release:
         All that was read.
     rows : mapping of str to tuple of int
         Rows in, kept and rejected of each table.
+    s0_parameters : mapping
+        What it says of S0: ``tiles_root``, the folder of its tiles' folders, and ``veto_start_rows``, the number of
+        detections before anything was turned away; each only where it says so.
     """
 
     run_tag: str | None
@@ -130,6 +134,7 @@ class Release:
     stages: list[PublishedStage]
     files: list[ReleaseFile]
     rows: Mapping[str, tuple[int, int, int]]
+    s0_parameters: Mapping[str, str | int]
 
 
 def read_release(path: Path) -> Release:
@@ -165,14 +170,33 @@ def read_release(path: Path) -> Release:
         if file.name.endswith(".csv") and file.name not in rows:
             n_rows = CsvTable(file, ("src_id",)).n_rows
             rows[file.name] = (n_rows, n_rows, 0)
-    return Release(run_dir.rstrip("/").rpartition("/")[2] or None, tiles, detections, stages, folder.files, rows)
+    run_tag = run_dir.rstrip("/").rpartition("/")[2] or None
+    s0 = _s0_parameters(manifest, summary, len(detections.number))
+    return Release(run_tag, tiles, detections, stages, folder.files, rows, s0)
 
 
 def _summary(folder: ReleaseFolder) -> dict[str, str]:
     file = folder.find("RUN_SUMMARY.txt")
     lines = [] if file is None else file.content.decode("utf-8", errors="replace").splitlines()
-    matches = (_SUMMARY_LINE.fullmatch(line.strip()) for line in lines)
+    matches = (_SUMMARY_LINE.fullmatch(line.strip()) or _RAW_LINE.fullmatch(line.strip()) for line in lines)
     return {match[1]: match[2] for match in matches if match is not None}
+
+
+def _s0_parameters(manifest: CsvTable, summary: Mapping[str, str], n_detections: int) -> dict[str, str | int]:
+    found: dict[str, str | int] = {}
+    if manifest.n_rows and manifest.has("tile_path"):
+        paths, tiles = manifest.text("tile_path").to_pylist(), manifest.text("tile_id").to_pylist()
+        root, slash, _ = paths[0].rpartition("/")
+        # A path that is made in another way is not known well enough to be written again.
+        if slash and all(path == f"{root}/{tile}" for path, tile in zip(paths, tiles, strict=True)):
+            found["tiles_root"] = root
+    if (raw := summary.get("veto_start_rows")) is not None:
+        found["veto_start_rows"] = int(raw.replace(",", ""))
+        if int(found["veto_start_rows"]) < n_detections:
+            raise InputError(
+                f"RUN_SUMMARY.txt: veto_start_rows is {raw}, but {n_detections} detections were left of them"
+            )
+    return found
 
 
 def _check_summary(summary: Mapping[str, str], key: str, n_rows: int, name: str) -> bool:
