@@ -325,7 +325,8 @@ def _catalogs_page() -> str:
             "proper motions": "yes" if entry.has_pm else "no",
             "match radius": f"{entry.match_radius_arcsec:g} arcsec",
             "rim that does not count as covered": f"{entry.coverage_margin_arcsec:g} arcsec",
-            "magnitude": f"{entry.mag_band}, nearly complete to {entry.depth_mag:g}",
+            "magnitude": f"{entry.mag_band}, nearly complete to {entry.depth_mag:g}"
+            + ("; the brightest of its columns" if entry.mag_of == "brightest" else ""),
             "service": entry.service,
             "terms of use": entry.licence,
             "to be cited": entry.citation,

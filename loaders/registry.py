@@ -26,6 +26,7 @@ __all__ = [
 
 _NOT_STORED = {
     "columns",
+    "mag_of",
     "via",
     "canary",
     "confirmed_motion",
@@ -188,7 +189,8 @@ class CatalogDefinition(BaseModel):
     ``bulk_rows`` the number of rows of that release, as published. Where nobody publishes what a survey
     has seen, ``witness_radius_arcsec`` says how near a position it must have any source at all for its
     having none there to mean something. ``fewest_per_sqdeg`` are fewer sources per square degree than it
-    has anywhere in its survey: an answer with fewer is not believed.
+    has anywhere in its survey: an answer with fewer is not believed. ``mag_of`` says what the magnitude is where
+    several of its columns are there: the first one, or the brightest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -212,6 +214,7 @@ class CatalogDefinition(BaseModel):
     licence: str
     citation: str
     columns: ColumnNames
+    mag_of: Literal["first", "brightest"] = "first"
     via: dict[str, SourceBinding] = {}
     canary: CanaryPosition | None = None
     confirmed_motion: MotionRule | None = None

@@ -240,7 +240,20 @@ def _find_columns(
         if name is not None and core in _UNITS:
             check_unit(name, units.get(name), _UNITS[core])
         found[core] = None if name is None else raw.column(name)
+    if definition.mag_of == "brightest" and "mag" not in overrides:
+        found["mag"] = _brightest(raw, units, wanted["mag"])
     return found
+
+
+def _brightest(raw: pa.Table, units: Mapping[str, Any], names: Sequence[str]) -> pa.ChunkedArray | None:
+    """The least of some magnitudes, row by row; USNO-B has 0 where it has none."""
+    there = [name for name in names if name in raw.column_names]
+    for name in there:
+        check_unit(name, units.get(name), _UNITS["mag"])
+    if not there:
+        return None
+    values = np.array([_magnitude_numbers(raw, name) for name in there])
+    return pa.chunked_array([pa.array(np.fmin.reduce(values), from_pandas=True)])
 
 
 def check_unit(name: str, unit: Any, expected: u.UnitBase | str) -> None:

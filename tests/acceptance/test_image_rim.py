@@ -28,7 +28,7 @@ from vascodb.profiles import Profile, load_profile
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*dubious year")
 SIDE_DEG = 0.5
-SERVICES = {"gaia_dr3": "vizier_tap", "ps1_bright": "mast_catalogs", "usnob1": "vizier_tap", "skybot": "skybot"}
+SERVICES = {"gaia_dr3": "vizier_tap", "ps1_bright": "mast_catalogs", "usnob1_bright": "vizier_tap", "skybot": "skybot"}
 # Stages that ask about a circle of their own, of the catalogues that are fetched here.
 WIDE = {"spike", "halo", "high_pm", "skybot", "skybot_wide"}
 
@@ -54,7 +54,7 @@ class Services:
         self.servers: dict[str, ServiceServer] = {
             "gaia_dr3": stack.enter_context(TapServer([tables["gaia_dr3"]])),
             "ps1_bright": stack.enter_context(MastServer({"dr2/mean": tables["ps1_bright"]})),
-            "usnob1": stack.enter_context(TapServer([tables["usnob1"]])),
+            "usnob1_bright": stack.enter_context(TapServer([tables["usnob1_bright"]])),
             "skybot": stack.enter_context(SkybotServer([asteroid])),
         }
         self._at = ra, dec
@@ -117,7 +117,7 @@ def test_the_replication_pipelines_spikes_reach_farthest_of_all(
 ) -> None:
     services = services_at("plain")
     image_id, tile = image_with_detections_on_its_rim(database, "plain")
-    services.fetch(database, "usnob1", tile)
+    services.fetch(database, "usnob1_bright", tile)
     profile = load_profile("replication")
     spike = profile.model_copy(update={"stages": tuple(s for s in profile.stages if s.stage == "spike")})
     with database.connect() as connection:

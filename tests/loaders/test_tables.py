@@ -313,3 +313,21 @@ def test_motions_of_usno_b_count_only_where_they_are_confirmed() -> None:
 def test_motions_of_usno_b_are_left_out_where_nothing_confirms_them() -> None:
     raw = pa.table({"id": ["0001-0000001"], "ra": [1.0], "dec": [2.0], "pmRA": [5.0], "pmDE": [5.0]})
     assert core_table(raw, {}, catalog("usnob1"))["pmra_masyr"].to_pylist() == [None]
+
+
+def test_the_magnitude_of_bright_usno_b_stars_is_the_brighter_of_two() -> None:
+    # R1, R2, and what the replication pipeline takes; the last ones have no magnitude, or sentinels.
+    rows = [
+        (14.0, 15.0, 14.0), (15.0, 14.0, 14.0), (14.5, None, 14.5), (None, 14.5, 14.5), (0.0, 15.0, 15.0),
+        (99.99, 13.0, 13.0), (None, None, None), (0.0, 99.99, None),
+    ]  # fmt: skip
+    positions = {"RAJ2000": [100.0] * len(rows), "DEJ2000": [10.0] * len(rows)}
+    names = [f"0001-{i:07d}" for i in range(len(rows))]
+    first, second, expected = zip(*rows, strict=True)
+    raw = pa.table({"USNO-B1.0": names, **positions, "R1mag": first, "R2mag": second})
+    table = core_table(raw, {"R1mag": "mag"}, catalog("usnob1_bright"))
+    assert table["mag"].to_pylist() == list(expected)
+    alone = core_table(raw.drop_columns(["R1mag"]), {}, catalog("usnob1_bright"))
+    assert alone["mag"].to_pylist() == [None if m is None or m in (0.0, 99.99) else m for m in second]
+    with pytest.raises(WrongUnitError, match="R2mag"):
+        core_table(raw, {"R2mag": "Jy"}, catalog("usnob1_bright"))
