@@ -1,18 +1,21 @@
 """Images with stars of known position: stars at random places, and where an imperfect solution puts them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from toysky import ToySky
 
 from vascodb.plates.tangent import plane_to_sky
 from vascodb.plates.ties import Frame, Ties
 
-__all__ = ["NAXIS", "bent", "frame", "scene"]
+__all__ = ["GAIA", "NAXIS", "bent", "exposed", "frame", "image_of", "known", "scene"]
 
 Array = NDArray[np.float64]
 Distortion = Callable[[Array, Array], tuple[Array, Array]]
 NAXIS = 1000
+GAIA = "gaia_dr3"
 
 
 def bent(x: Array, y: Array) -> tuple[Array, Array]:
@@ -45,3 +48,27 @@ def scene(
     )  # fmt: skip
     pixels = ((1 - x) / 2 * NAXIS + 0.5, (y + 1) / 2 * NAXIS + 0.5)
     return Ties(5.0, *pixels, *raw, *star)
+
+
+def image_of(toy: ToySky, place: Frame) -> int:
+    """An extraction of an image at that place, without detections."""
+    extraction_id = toy.extraction(place.ra, place.dec, place.radius_deg, place.epoch_jyear)
+    toy.execute("UPDATE plate.image SET naxis1 = :n, naxis2 = :n WHERE image_id = :e", n=NAXIS, e=extraction_id)
+    return extraction_id
+
+
+def exposed(toy: ToySky, place: Frame, ties: Ties, *, with_stars: bool = True, **columns: Any) -> int:
+    """An image with the detections and the stars of a scene; stars that do not move."""
+    extraction_id = image_of(toy, place)
+    toy.detections(
+        extraction_id, ties.ra_raw, ties.dec_raw, xwin_image=ties.x, ywin_image=ties.y, **{"snr_win": 50.0} | columns
+    )
+    if with_stars:
+        known(toy, ties)
+    return extraction_id
+
+
+def known(toy: ToySky, ties: Ties) -> None:
+    """Gaia has the stars of a scene."""
+    toy.sources(GAIA, ties.ra, ties.dec)
+    toy.lookup(GAIA)

@@ -78,3 +78,30 @@ $$;
 COMMENT ON FUNCTION stage.tie_points IS
     'Unblended, bright detections of an extraction at their raw positions, with the star each is tied to, if any, '
     'at the plate''s epoch';
+
+-- Whether an image's positions are to be tied anew: other stars are matched than before, or none were known when they
+-- were tied, or they never were. Imported images have no raw positions.
+CREATE OR REPLACE FUNCTION stage.fit_is_due(which_extraction_id bigint, family_name text, changed_catalogs text[])
+RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT i.release_id IS NULL AND (
+        EXISTS (SELECT 1 FROM ref.catalog AS c WHERE c.family = family_name AND c.catalog = ANY (changed_catalogs))
+        OR NOT EXISTS (
+            SELECT 1
+            FROM vasco.plate_fit AS f
+            WHERE f.extraction_id = which_extraction_id AND f.kind = 'plate_fit'
+            AND (f.catalog IS NOT NULL OR NOT EXISTS (
+                SELECT 1 FROM vasco.match AS m
+                WHERE m.extraction_id = which_extraction_id AND m.state = 'matched'
+                AND m.catalog IN (SELECT c.catalog FROM ref.catalog AS c WHERE c.family = family_name)
+                OFFSET 0
+            ))
+        )
+    )
+    FROM vasco.extraction AS e
+    JOIN plate.image AS i USING (image_id)
+    WHERE e.extraction_id = which_extraction_id
+$$;
+COMMENT ON FUNCTION stage.fit_is_due IS
+    'Whether an image''s positions are to be tied to stars anew, because its matches with them changed or it never was';

@@ -37,8 +37,8 @@ def test_a_margin_holds_the_search_circle_and_60_years_of_motion(name: str) -> N
 
 
 SEEDS_USE = {
-    "gaia", "ps1", "ps1_bright", "usnob", "usnob_bright", "2mass", "allwise", "catwise", "unwise", "ukidss", "galex", "gsc",
-    "vsx", "supercosmos", "ptf", "neowise", "skybot", "asteroids",
+    "gaia", "ps1", "ps1_bright", "usnob", "usnob_bright", "2mass", "allwise", "catwise", "unwise", "ukidss", "galex",
+    "gsc", "vsx", "supercosmos", "ptf", "neowise", "skybot", "asteroids",
 }  # fmt: skip
 
 

@@ -1,10 +1,12 @@
 """Runs by name: images join, only what is stale is judged, and the rules never change."""
 
 import pytest
+from tiescenes import exposed, frame, known, scene
 from toysky import ToySky, gates_of
 
 from vascodb.db import Database
 from vascodb.errors import InputError
+from vascodb.pipeline.matching import fit_positions, match_image
 from vascodb.pipeline.running import Runner, RunReport
 from vascodb.pipeline.selection import Selected, Selection, select_images
 
@@ -89,6 +91,59 @@ def test_references_that_came_since_are_matched_and_their_images_judged_again(su
         survey.toy(connection).sources("gaia_dr3", [20.0], [0.0], source_id=[7])
     report = survey.run("survey")
     assert (report.judged, report.candidates) == (1, 4)
+
+
+def test_gaia_that_comes_later_ties_positions_as_if_it_had_been_there_from_the_start(
+    database: Database, temporary_database, template_database: str
+) -> None:
+    place = frame()
+    ties = scene(place, 150)
+
+    def ingested(into: Database, *, with_stars: bool) -> int:
+        with into.connect() as connection:
+            toy = ToySky(connection)
+            extraction_id = exposed(toy, place, ties, with_stars=with_stars, fwhm_image=4.0)
+            toy.execute("UPDATE vasco.extraction SET n_detections = 150, config_name = 'seed'")
+            # As an ingest does.
+            fit_positions(connection, extraction_id)
+            match_image(connection, extraction_id, PROFILE.families)
+        return extraction_id
+
+    def state(of: Database) -> dict[str, str]:
+        with of.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT table_name, fingerprint FROM meta.fingerprint()")
+            return {name: fingerprint for name, fingerprint in rows}
+
+    image = ingested(database, with_stars=False)
+    first = Runner(database, PROFILE).run("survey", Selected((image,)))
+    assert (first.tied, first.candidates) == (0, 0)
+    with database.connect() as connection:
+        toy = ToySky(connection)
+        next(toy._ids)
+        known(toy, ties)
+    late = Runner(database, PROFILE).run("survey", Selected(()))
+    assert (late.tied, late.judged) == (1, 1)
+    again = Runner(database, PROFILE).run("survey", Selected(()))
+    assert (again.tied, again.judged, again.written) == (0, 0, 0)
+    with temporary_database(template_database) as other:
+        early = Runner(other, PROFILE).run("survey", Selected((ingested(other, with_stars=True),)))
+        assert (early.tied, early.candidates) == (0, late.candidates)
+        assert state(database) == state(other)
+    with database.connect() as connection:
+        moved = connection.exec_driver_sql("SELECT count(*) FROM vasco.detection WHERE ra <> ra_raw").scalar()
+        assert moved == 150
+
+
+def test_an_image_that_was_matched_before_runs_tied_positions_is_tied_now(database: Database) -> None:
+    place = frame()
+    with database.connect() as connection:
+        toy = ToySky(connection)
+        image = exposed(toy, place, scene(place, 150), with_stars=False)
+        toy.execute("UPDATE vasco.extraction SET n_detections = 150, config_name = 'seed'")
+        fit_positions(connection, image)
+        known(toy, scene(place, 150))
+        match_image(connection, image, PROFILE.families)
+    assert Runner(database, PROFILE).run("survey", Selected((image,))).tied == 1
 
 
 def test_from_a_stage_on_everything_is_judged_again(survey: Survey) -> None:

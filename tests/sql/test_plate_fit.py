@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import angular_separation
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from tiescenes import NAXIS, frame, scene
+from tiescenes import GAIA, exposed, frame, image_of, scene
 from toysky import ToySky
 
 from vascodb.errors import InputError
@@ -15,26 +15,7 @@ from vascodb.plates.plate_fit import fit_image
 from vascodb.plates.ties import Frame, Ties
 from vascodb.profiles import Profile, StageDefinition
 
-GAIA = "gaia_dr3"
 LIMITS = {"kind": "plate_fit", "sigma_max_arcsec": 0.8, "worst_max_arcsec": 1.5, "n_min": 10, "coverage_min": 0.6}
-
-
-def image_of(toy: ToySky, place: Frame) -> int:
-    """An extraction of an image at that place, without detections."""
-    extraction_id = toy.extraction(place.ra, place.dec, place.radius_deg, place.epoch_jyear)
-    toy.execute("UPDATE plate.image SET naxis1 = :n, naxis2 = :n WHERE image_id = :e", n=NAXIS, e=extraction_id)
-    return extraction_id
-
-
-def exposed(toy: ToySky, place: Frame, ties: Ties, **columns: Any) -> int:
-    """An image with the detections and the stars of a scene; stars that do not move."""
-    extraction_id = image_of(toy, place)
-    toy.detections(
-        extraction_id, ties.ra_raw, ties.dec_raw, xwin_image=ties.x, ywin_image=ties.y, **{"snr_win": 50.0} | columns
-    )
-    toy.sources(GAIA, ties.ra, ties.dec)
-    toy.lookup(GAIA)
-    return extraction_id
 
 
 def ties_of(toy: ToySky, extraction_id: int, *arguments: Any) -> dict[int, int | None]:

@@ -161,6 +161,8 @@ def _print_report(database: Database, done: RunReport, selected: Selected) -> No
     console.print(f"[bold]{escape(done.run)}[/]: {done.images} images, {done.joined} new, {done.judged} judged now")
     if selected.not_ingested:
         console.print(f"{selected.not_ingested} tiles of the plan are not ingested yet")
+    if done.tied:
+        console.print(f"{done.tied} of them were tied to stars of Gaia that came since; their positions moved")
     with database.connect() as connection:
         rows = run_query(connection, Query(_FUNNEL["stage"], {"run": done.run}, "api.funnel"))
     view = Table(

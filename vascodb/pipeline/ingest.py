@@ -19,13 +19,13 @@ from vascodb.extract.tools import find_tool
 from vascodb.ids import content_id
 from vascodb.pipeline.detections import load_detections, save_detections, save_measurements
 from vascodb.pipeline.judging import Judge, Transactions
+from vascodb.pipeline.matching import fit_positions, match_image
 from vascodb.pipeline.measurers import pixel_measurers
 from vascodb.pipeline.measuring import psf_measurers, psf_targets
 from vascodb.pipeline.report import IngestReport, read_report
 from vascodb.pipeline.runs import add_images, ensure_run
 from vascodb.pipeline.scratch import working_folder
 from vascodb.plates.images import PlateImage, read_image
-from vascodb.plates.plate_fit import fit_image
 from vascodb.plates.register import record_image, record_refused_image, tile_of
 from vascodb.profiles import Profile
 
@@ -156,20 +156,8 @@ class _Ingest:
         """
         self.progress("fit positions")
         with self._timed("match"):
-            fit_image(self.connection, extraction_id)
-            # The seeds' own fit is recorded for comparison; it moves nothing.
-            fit_image(self.connection, extraction_id, "wcsfix")
-        catalogs = self.connection.scalars(
-            text("SELECT catalog FROM stage.catalogs_to_match(:extraction_id, :families)"),
-            {"extraction_id": extraction_id, "families": self.profile.families},
-        ).all()
-        with self._timed("match"):
-            for catalog in catalogs:
-                self.progress(f"match {catalog}")
-                self.connection.execute(
-                    text("SELECT * FROM stage.match(:extraction_id, :catalog)"),
-                    {"extraction_id": extraction_id, "catalog": catalog},
-                )
+            fit_positions(self.connection, extraction_id)
+            match_image(self.connection, extraction_id, self.profile.families, self.progress)
 
     def measure_all(self, extraction_id: int) -> None:
         """Measure everything against the PSF, as the seeds do."""

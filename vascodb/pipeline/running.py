@@ -11,6 +11,7 @@ from vascodb.bulk import advisory_lock
 from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.pipeline.judging import Judge, Measurer, StageProgress
+from vascodb.pipeline.matching import match_image_anew
 from vascodb.pipeline.measurers import pixel_measurers
 from vascodb.pipeline.measuring import PsfMeasurer, psf_measurers
 from vascodb.pipeline.runs import add_images, open_run
@@ -22,7 +23,7 @@ __all__ = ["RunReport", "Runner"]
 # Stage functions that read look-ups, sources or plates themselves, not only what was matched: cheap, because they
 # come when little is left.
 _READ_BEYOND = {
-    "earth_shadow", "edge", "halo", "high_pm", "moving", "persistence", "plate_centre", "primary_plate",
+    "earth_shadow", "edge", "halo", "high_pm", "moving", "persistence", "plate_centre", "plate_fit", "primary_plate",
     "ps1_southern_cut", "red_blue", "spike", "veto_at",
 }  # fmt: skip
 # The extraction of what was never extracted here.
@@ -41,6 +42,8 @@ class RunReport:
         Images in the run.
     joined : int
         Of these, how many joined it now.
+    tied : int
+        Images whose positions moved, because stars to tie them to came since.
     judged : int
         Images that were judged now, because they were new or stale.
     written : int
@@ -60,6 +63,7 @@ class RunReport:
     run: str
     images: int
     joined: int
+    tied: int
     judged: int
     written: int
     unknown: int
@@ -97,8 +101,9 @@ class Runner:
         """Let images join the run of that name, and judge those of its images that need it.
 
         Every image is matched anew first, because references may have come since; that takes microseconds
-        per detection and writes only what changed. Then only stale images are judged: new ones, those whose
-        matches changed, and all where a stage's SQL changed.
+        per detection and writes only what changed. Where Gaia came since, positions are tied to it first, as
+        they would have been at ingest. Then only stale images are judged: new ones, those whose matches
+        changed, and all where a stage's SQL changed.
 
         Parameters
         ----------
@@ -128,7 +133,7 @@ class Runner:
                 raise InputError(f"run {name!r} has no images yet; say which: --tiles, --plates, --plan or --all")
         images = list(selected.extraction_ids) or list(of_run)
         started = perf_counter()
-        self._match(images)
+        tied = self._match(images)
         seconds = {"match": perf_counter() - started}
         with self.database.connect() as connection:
             stale = connection.scalars(
@@ -143,7 +148,8 @@ class Runner:
         if beyond is not None and others:
             judge.judge(others, beyond)
         judged = len(images if from_stage is not None else wanted)
-        return self._report(run_id, name, len(of_run), joined, judged, judge, seconds | judge.seconds)
+        counts = {"images": len(of_run), "joined": joined, "tied": tied, "judged": judged}
+        return self._report(run_id, name, counts, judge, seconds | judge.seconds)
 
     def _measurers(self) -> Mapping[str, Measurer]:
         if self.profile.extraction == IMPORTED:
@@ -162,29 +168,24 @@ class Runner:
             advisory_lock(connection, f"run {run_id}")
             yield connection
 
-    def _match(self, images: Sequence[int]) -> None:
+    def _match(self, images: Sequence[int]) -> int:
+        """Match images; how many of them were tied to other stars, so that their positions moved."""
         with self.database.connect() as connection:
             known = connection.scalar(text("SELECT count(*) FROM ref.known_catalogs()"))
         # Of a release only what is known anyway can say more than the release itself.
         families = [] if self.profile.extraction == IMPORTED else self.profile.families
+        tied = 0
         if not known and not families:
-            return
+            return tied
         for done, extraction_id in enumerate(images):
             self.progress(StageProgress("match", 0, len(self.profile.stages), done, len(images)))
             with self.database.connect() as connection:
                 advisory_lock(connection, f"extraction {extraction_id}")
-                catalogs = connection.scalars(
-                    text("SELECT catalog FROM stage.catalogs_to_match(:extraction_id, :families)"),
-                    {"extraction_id": extraction_id, "families": families},
-                ).all()
-                for catalog in catalogs:
-                    connection.execute(
-                        text("SELECT * FROM stage.match(:extraction_id, :catalog)"),
-                        {"extraction_id": extraction_id, "catalog": catalog},
-                    )
+                tied += match_image_anew(connection, extraction_id, families)
+        return tied
 
     def _report(
-        self, run_id: int, name: str, images: int, joined: int, judged: int, judge: Judge, seconds: Mapping[str, float]
+        self, run_id: int, name: str, counts: Mapping[str, int], judge: Judge, seconds: Mapping[str, float]
     ) -> RunReport:
         with self._locked(run_id) as connection:
             connection.execute(text("SELECT stage.build_objects(:run_id)"), {"run_id": run_id})
@@ -204,7 +205,6 @@ class Runner:
                 {"run_id": run_id},
             )
         return RunReport(
-            run=name, images=images, joined=joined, judged=judged, written=judge.written, unknown=int(unknown or 0),
-            candidates=int(candidates or 0),
+            run=name, **counts, written=judge.written, unknown=int(unknown or 0), candidates=int(candidates or 0),
             sources=int(sources or 0), seconds=seconds, warnings=tuple(self.warnings),
         )  # fmt: skip
