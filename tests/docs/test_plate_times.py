@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from shownqueries import ShownQuery, cells, shown_queries
 from sqlalchemy import Connection, text
 
 from vascodb.plates.cdrom_headers import load_cdrom_headers, read_cdrom_headers
@@ -15,8 +16,7 @@ from vascodb.plates.times import solve_plate_times
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "plate-times.md").read_text()
-# A query and the table that follows it.
-SHOWN = re.findall(r"```sql\n((?:(?!```).)*)```\n\n((?:\|[^\n]*\n)+)", PAGE, re.DOTALL)
+SHOWN = shown_queries(PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +30,12 @@ def real(module_database, shared_data: Path) -> Iterator[Connection]:
         connection.rollback()
 
 
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
-
-
-@pytest.mark.parametrize(("query", "table"), SHOWN, ids=[cells(t.splitlines()[0])[-1] for _, t in SHOWN])
-def test_a_table_is_what_its_query_gives(query: str, table: str, real: Connection) -> None:
-    result = real.exec_driver_sql(query.replace("%", "%%"))
-    header, _, *rows = map(cells, table.splitlines())
-    assert list(result.keys()) == header
+@pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown.name)
+def test_a_table_is_what_its_query_gives(shown: ShownQuery, real: Connection) -> None:
+    result = real.exec_driver_sql(shown.query.replace("%", "%%"))
+    assert list(result.keys()) == shown.header
     given = [["" if v is None else str(v).removesuffix("+00:00") for v in row] for row in result]
-    assert given == rows
+    assert given == shown.rows
 
 
 def test_most_queries_show_their_result() -> None:

@@ -2,12 +2,10 @@
 
 import csv
 import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from sqlalchemy import Connection, text
 
@@ -191,37 +189,3 @@ def test_stages_of_ours_judge_the_release_as_it_judged_itself(connection: Connec
     """
     assert connection.scalar(text(other)) == 0
     assert (outcomes["gaia", "pass"], outcomes["gsc", "pass"] + outcomes["gsc", "fail"]) == (9497, 636)
-
-
-def test_the_slices_of_whole_plates_come_in_with_their_own_checksums(
-    temporary_database, template_database: str, shared_data: Path
-) -> None:
-    folder = shared_data / "published" / "poss1-plate-slice_s0-642-20260814"
-    with temporary_database(template_database) as database:
-        with database.connect() as connection:
-            load_plates(connection, read_plate_headers(shared_data / "plates" / "dss1red_headers_932.tar.gz"))
-        report = import_release(database, folder)
-        assert (report.tiles, report.tiles_with_rows, report.tiles_empty, report.tiles_missing) == (
-            31458,
-            26064,
-            5394,
-            0,
-        )
-        assert (report.detections, report.detections_without_gaia) == (122820, 122820)
-        with database.connect() as connection:
-            sums = dict(
-                line.split()[::-1]
-                for line in (folder / "SHA256SUMS.uncompressed").read_text().splitlines()
-                if not line.startswith("#")
-            )
-            stored = dict(counts(connection, "SELECT file_name, sha256 FROM vasco.release_file"))
-            assert {name: stored[name] for name in sums if name in stored} == {
-                name: value for name, value in sums.items() if name != "verification_s0_gaia_invariant.csv"
-            }
-            # The release says on which plate each detection is, so every image has that plate's date.
-            assert counts(connection, "SELECT count(*), count(epoch_jyear) FROM plate.image") == [(31458, 31458)]
-            emptied = "SELECT count(*) FROM vasco.release_tile AS t JOIN vasco.extraction USING (extraction_id)"
-            assert connection.scalar(text(f"{emptied} WHERE t.status = 'rows' AND n_detections = 0")) == 26064 - 25643
-            dec = np.array(counts(connection, "SELECT min(dec), max(dec) FROM vasco.detection")[0])
-            assert np.allclose(dec, [-4.0991, 87.9275], atol=1e-4)
-            assert json.loads(json.dumps(report.as_dict()))["stages"] == [{"stage": "S0", "in": 122820, "kept": 122820}]

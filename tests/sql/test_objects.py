@@ -1,7 +1,5 @@
 """Plates that contain a position, the primary one among them, and objects made of detections on several."""
 
-import csv
-import gzip
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from vascodb.plates.store import save_solutions, solution_row
 from vascodb.profiles import Profile, StageDefinition
 
 HEADERS = "plates/dss1red_headers_932.tar.gz"
-SLICE = "published/poss1-plate-slice_s0-642-20260814"
 ARCSEC = 1 / 3600
 
 
@@ -154,47 +151,6 @@ def test_real_plates_contain_what_their_solutions_say(connection: Connection, to
         expected |= {(int(k), str(header["REGION"]).strip()) for k in near[inside]}
     assert len(expected) > n
     assert found == expected
-
-
-def test_the_partition_of_the_replication_pipeline(toy: ToySky, shared_data: Path) -> None:
-    """122,820 rows on 642 plates: every primary plate is the published one, and so is how many rows are how far from
-    the middle of their own."""
-    with gzip.open(shared_data / SLICE / "stage_S0.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        positions = [(float(row["ra"]), float(row["dec"])) for row in csv.DictReader(file)]
-    with gzip.open(shared_data / SLICE / "primary_plate_flags.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        table = csv.DictReader(file)
-        flags = [(row["det_plate"], row["primary_plate"], float(row["sep_primary_deg"])) for row in table]
-    with (shared_data / "plates/plate_manifest.csv").open(encoding="utf-8", newline="") as file:
-        plates = list(csv.DictReader(file))
-    # Its own middles, which are half a pixel from those in this database.
-    plate(toy, "XE000", 0.0, 0.0)
-    toy.execute(
-        """
-        INSERT INTO plate.plate
-        SELECT (jsonb_populate_record(p, jsonb_build_object('plate_id', u.name, 'ra', u.ra, 'dec', u.dec))).*
-        FROM plate.plate AS p
-        CROSS JOIN unnest(CAST(:name AS text[]), CAST(:ra AS float8[]), CAST(:dec AS float8[])) AS u (name, ra, dec);
-        DELETE FROM plate.plate WHERE plate_id = 'XE000'
-        """,
-        name=[p["plate_id"] for p in plates], ra=[float(p["ra_deg"]) for p in plates],
-        dec=[float(p["dec_deg"]) for p in plates],
-    )  # fmt: skip
-    rows = toy.execute(
-        """
-        SELECT p.plate_id, p.sep_deg, q3c_dist(u.ra, u.dec, own.ra, own.dec) AS own_deg
-        FROM unnest(CAST(:ra AS float8[]), CAST(:dec AS float8[]), CAST(:plate AS text[])) WITH ORDINALITY
-            AS u (ra, dec, plate_id, place)
-        JOIN plate.plate AS own USING (plate_id)
-        CROSS JOIN LATERAL sky.primary_plate(u.ra, u.dec) AS p
-        ORDER BY u.place
-        """,
-        ra=[ra for ra, _ in positions], dec=[dec for _, dec in positions], plate=[own for own, *_ in flags],
-    ).all()  # fmt: skip
-    assert [name for name, *_ in rows] == [name for _, name, _ in flags]
-    assert np.abs([row[1] - flag[2] for row, flag in zip(rows, flags, strict=True)]).max() < 1e-4
-    assert sum(row[0] == flag[0] for row, flag in zip(rows, flags, strict=True)) == 68_152
-    own = np.array([row[2] for row in rows])
-    assert [int((own <= limit).sum()) for limit in (2.0, 2.2, 2.7)] == [15_798, 19_818, 33_649]
 
 
 # --- stages ---
