@@ -1,5 +1,6 @@
 """Connections: one transaction each, errors of one line, and no password anywhere."""
 
+import time
 from pathlib import Path
 
 import psycopg2
@@ -107,3 +108,48 @@ def test_the_url_for_other_programs_is_libpqs(database: Database) -> None:
 def test_outside_a_transaction_vacuum_is_possible(database: Database) -> None:
     with database.autocommit() as connection:
         connection.execute(text("VACUUM plate.tile"))
+
+
+def backend(cursor) -> int:
+    cursor.execute("SELECT pg_backend_pid()")
+    return cursor.fetchone()[0]
+
+
+def connected(database: Database, pid: int) -> bool:
+    with database.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE pid = :p"), {"p": pid}))
+
+
+def test_a_connection_for_bulk_is_kept_for_the_next_without_its_locks(database: Database) -> None:
+    with database.bulk_cursor() as one, database.bulk_cursor() as other:
+        first, second = backend(one), backend(other)
+        assert first != second
+        one.execute("SELECT pg_advisory_lock(1951)")
+    with database.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")) == 0
+    with database.bulk_cursor() as one, database.bulk_cursor() as other:
+        assert {backend(one), backend(other)} == {first, second}
+
+
+def test_a_connection_for_bulk_that_failed_or_was_ended_is_not_used_again(database: Database) -> None:
+    with pytest.raises(KeyboardInterrupt), database.bulk_cursor() as cursor:
+        failed = backend(cursor)
+        raise KeyboardInterrupt
+    with database.bulk_cursor() as cursor:
+        ended = backend(cursor)
+        assert ended != failed
+    with database.connect() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:p)"), {"p": ended})
+    with database.bulk_cursor() as cursor:
+        assert backend(cursor) not in (failed, ended)
+
+
+def test_connections_for_bulk_are_closed_with_the_database(database: Database) -> None:
+    with database.bulk_cursor() as cursor:
+        pid = backend(cursor)
+    assert connected(database, pid)
+    database.close()
+    deadline = time.monotonic() + 10
+    while connected(database, pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

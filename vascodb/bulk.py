@@ -8,7 +8,7 @@ import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 from sqlalchemy import Connection, text
 
-from vascodb.db import Database, service_errors
+from vascodb.db import Database
 from vascodb.errors import ServiceError
 
 __all__ = ["advisory_lock", "loading", "staged", "try_advisory_lock"]
@@ -33,7 +33,7 @@ def loading(database: Database) -> Iterator[Connection]:
         with database.connect() as connection:
             yield connection
     except BaseException:
-        with suppress(ServiceError), _second_connection(database) as cursor:
+        with suppress(ServiceError), database.bulk_cursor() as cursor:
             _drop_abandoned(cursor)
         raise
 
@@ -67,9 +67,9 @@ def staged(
     name = f"{purpose}_{secrets.token_hex(6)}"
     qualified = f'staging."{name}"'
     columns = ", ".join(f'"{field.name}" {_POSTGRES_TYPES[field.type]}' for field in table.schema)
-    with _second_connection(database) as cursor:
+    with database.bulk_cursor() as cursor:
         _drop_abandoned(cursor)
-        # Held until this second connection closes: the sign that the table is in use.
+        # Held until this cursor is given back: the sign that the table is in use.
         cursor.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", (name,))
         cursor.execute(f"CREATE UNLOGGED TABLE {qualified} ({columns})")
         try:
@@ -97,14 +97,6 @@ def try_advisory_lock(connection: Connection, subject: str) -> bool:
     """Hold a lock on a subject until the transaction ends, unless somebody else does; returns whether it is held."""
     statement = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:subject, 0))")
     return bool(connection.scalar(statement, {"subject": subject}))
-
-
-@contextmanager
-def _second_connection(database: Database) -> Iterator[adbc.Cursor]:
-    with service_errors(), adbc.connect(database.libpq_url, autocommit=True) as other, other.cursor() as cursor:
-        # libpq writes what the server remarks, such as on its shutdown, to standard error.
-        cursor.execute("SET client_min_messages = error")
-        yield cursor
 
 
 def _drop_abandoned(cursor: adbc.Cursor) -> None:
