@@ -74,6 +74,7 @@ def test_nobody_else_can_reach_the_server(cluster: Cluster) -> None:
     [
         ("fsync", "on"),
         ("full_page_writes", "on"),
+        ("autovacuum", "on"),
         ("data_checksums", "on"),
         ("jit", "off"),
         ("random_page_cost", "1.1"),
@@ -82,8 +83,9 @@ def test_nobody_else_can_reach_the_server(cluster: Cluster) -> None:
         ("TimeZone", "UTC"),
     ],
 )
-def test_server_settings(cluster: Cluster, setting: str, value: str) -> None:
-    with closing(psycopg2.connect(cluster.url.replace(f"/{DATABASE}?", "/postgres?"))) as connection:
+def test_server_settings(spare: Cluster, setting: str, value: str) -> None:
+    spare.start()
+    with closing(psycopg2.connect(spare.url.replace(f"/{DATABASE}?", "/postgres?"))) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT setting FROM pg_settings WHERE name = %s", [setting])
         found = cursor.fetchone()
