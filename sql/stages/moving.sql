@@ -4,7 +4,11 @@
 -- as far about it as this stage searches.
 -- The uncertainty of a predicted position, error_sigmas times, may widen the search, by error_max_arcsec at most;
 -- an object without one is where it was predicted. The value is the distance from the trail, arcsec.
--- Parameters: family, radius_arcsec (inclusive), error_sigmas, error_max_arcsec (both 0 where left out).
+-- Another family may be heard against each claim: where that has the body elsewhere, by more than agree_arcsec and the
+-- uncertainties of both, or knows it and does not have it there, nobody knows. What only one was asked about, or would
+-- know of, stands on the one's word. Unless another body passed that is not in dispute.
+-- Parameters: family, radius_arcsec (inclusive), error_sigmas, error_max_arcsec (both 0 where left out); against, a family,
+-- and agree_arcsec (radius_arcsec where left out).
 CREATE OR REPLACE FUNCTION stage.moving(
     which_run_id bigint, stage_name text, params jsonb, extraction_ids bigint[] DEFAULT NULL
 )
@@ -18,11 +22,23 @@ DECLARE
     radius double precision := (params ->> 'radius_arcsec')::double precision;
     error_sigmas double precision := coalesce((params ->> 'error_sigmas')::double precision, 0);
     error_max double precision := coalesce((params ->> 'error_max_arcsec')::double precision, 0);
+    against text := params ->> 'against';
+    agree double precision := coalesce((params ->> 'agree_arcsec')::double precision, radius);
     image record;
 BEGIN
     PERFORM stage.require_family(stage_name, family_name, true);
+    IF against IS NOT NULL THEN
+        PERFORM stage.require_family(stage_name, against, true);
+    END IF;
     IF (radius > 0 AND error_sigmas >= 0 AND error_max >= 0) IS NOT TRUE THEN
         RAISE EXCEPTION 'stage %: radius_arcsec must be above 0, error_sigmas and error_max_arcsec not below', stage_name
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF agree <= 0 THEN
+        RAISE EXCEPTION 'stage %: agree_arcsec must be above 0', stage_name USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF against = family_name THEN
+        RAISE EXCEPTION 'stage %: the family % cannot be heard against itself', stage_name, against
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
@@ -45,8 +61,8 @@ BEGIN
             CROSS JOIN LATERAL stage.moving_cones(image.image_id, c.catalog) AS m
             WHERE c.family = family_name
         ),
-        near AS (
-            SELECT DISTINCT ON (d.number) d.number, t.name, s.sep_arcsec
+        claim AS MATERIALIZED (
+            SELECT d.number, d.ra, d.dec, t.lookup_id, t.source_id, t.name, s.sep_arcsec
             FROM ref.catalog AS c
             CROSS JOIN LATERAL sky.trails(image.image_id, c.catalog) AS t
             CROSS JOIN LATERAL (
@@ -60,13 +76,43 @@ BEGIN
             ) AS s
             WHERE c.family = family_name AND d.extraction_id = image.extraction_id
             AND s.sep_arcsec <= radius + least(error_sigmas * coalesce(t.error_arcsec, 0), error_max)
-            ORDER BY d.number, s.sep_arcsec, t.source_id
+        ),
+        said AS MATERIALIZED (
+            SELECT a.*
+            FROM (SELECT array_agg(DISTINCT m.source_id) AS source_ids FROM claim AS m) AS g
+            -- Without a claim or another family the array or its name is NULL, and nobody is asked.
+            CROSS JOIN LATERAL sky.moving_agreement(
+                image.image_id, family_name, against, g.source_ids, agree, error_sigmas, error_max
+            ) AS a
+        ),
+        near AS (
+            SELECT DISTINCT ON (m.number)
+                m.number, m.sep_arcsec, k.disputed,
+                concat_ws('; ', format(
+                    '%s was predicted to pass at %s arcsec%s', m.name, round(m.sep_arcsec::numeric, 3),
+                    CASE WHEN k.disputed THEN format(' (by %s at %s)', family_name, sky.position_text(a.ra_deg, a.dec_deg)) END
+                ), a.words) AS words
+            FROM claim AS m
+            LEFT JOIN said AS a USING (lookup_id, source_id)
+            CROSS JOIN LATERAL (
+                SELECT coalesce(a.state IN ('apart', 'missing'), false) AND NOT EXISTS (
+                    -- Both may put it on the detection from two sides.
+                    SELECT 1
+                    FROM sky.trail_separation(
+                        m.ra, m.dec, a.other_ra_deg, a.other_dec_deg, a.other_half_ra_arcsec, a.other_half_dec_arcsec
+                    ) AS s
+                    WHERE s.sep_arcsec <= radius + least(error_sigmas * coalesce(a.other_error_arcsec, 0), error_max)
+                ) AS disputed
+            ) AS k
+            ORDER BY m.number, k.disputed, m.sep_arcsec, m.source_id
         ),
         known AS (
-            SELECT n.number, n.name, n.sep_arcsec, NULL::bigint AS complete_rank, NULL::bigint AS failed_rank, false AS judged
+            SELECT
+                n.number, n.sep_arcsec, n.disputed, n.words, NULL::bigint AS complete_rank, NULL::bigint AS failed_rank,
+                false AS judged
             FROM near AS n
             UNION ALL
-            SELECT d.number, NULL, NULL, r.complete_rank, r.failed_rank, true
+            SELECT d.number, NULL, NULL, NULL, r.complete_rank, r.failed_rank, true
             FROM stage.input(which_run_id, stage_name, ARRAY[image.extraction_id]) AS d
             CROSS JOIN LATERAL (
                 SELECT
@@ -78,8 +124,8 @@ BEGIN
         ),
         look AS (
             SELECT
-                k.number, max(k.name) AS name, max(k.sep_arcsec) AS sep_arcsec, max(k.complete_rank) AS complete_rank,
-                max(k.failed_rank) AS failed_rank
+                k.number, max(k.sep_arcsec) AS sep_arcsec, bool_or(k.disputed) AS disputed, max(k.words) AS words,
+                max(k.complete_rank) AS complete_rank, max(k.failed_rank) AS failed_rank
             FROM known AS k
             GROUP BY k.number
             HAVING bool_or(k.judged)
@@ -87,6 +133,7 @@ BEGIN
         SELECT
             image.extraction_id, l.number,
             CASE
+                WHEN l.disputed THEN 'unknown'
                 WHEN l.sep_arcsec IS NOT NULL THEN 'fail'
                 WHEN l.complete_rank IS NOT NULL THEN 'pass'
                 WHEN l.failed_rank IS NOT NULL OR image.trouble IS NOT NULL THEN 'unknown'
@@ -94,9 +141,7 @@ BEGIN
             END::vasco.outcome,
             l.sep_arcsec,
             CASE
-                WHEN l.sep_arcsec IS NOT NULL THEN format(
-                    '%s was predicted to pass at %s arcsec', l.name, round(l.sep_arcsec::numeric, 3)
-                )
+                WHEN l.sep_arcsec IS NOT NULL THEN l.words
                 WHEN l.complete_rank IS NOT NULL THEN NULL
                 WHEN image.trouble IS NOT NULL THEN image.trouble
                 WHEN l.failed_rank IS NOT NULL THEN (

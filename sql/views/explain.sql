@@ -131,21 +131,38 @@ $$;
 COMMENT ON FUNCTION api.nearest_sources IS
     'Per catalogue the nearest source to a detection, its distance at the plate''s epoch and its own, and the evidence';
 
--- Moving objects that were predicted to pass by: the match radius is for matches, this one for people.
-CREATE OR REPLACE FUNCTION api.moving_near(which_extraction_id bigint, which_number integer, radius_arcsec double precision DEFAULT 60)
+-- Moving objects that were predicted to pass by, and what the other families say of each: the match radius is for
+-- matches, this one for people.
+DROP FUNCTION IF EXISTS api.moving_near;
+CREATE FUNCTION api.moving_near(which_extraction_id bigint, which_number integer, radius_arcsec double precision DEFAULT 60)
 RETURNS TABLE (
     catalog text, name text, number integer, class text, mag real, sep_arcsec double precision,
-    sep_middle_arcsec double precision, trail_arcsec double precision, error_arcsec real
+    sep_middle_arcsec double precision, trail_arcsec double precision, error_arcsec real, others text
 )
 LANGUAGE sql STABLE
 AS $$
-    SELECT c.catalog, m.name, m.number, m.class, m.mag, m.sep_arcsec, m.sep_middle_arcsec, m.trail_arcsec, m.error_arcsec
-    FROM vasco.detection AS d
-    JOIN vasco.extraction AS e USING (extraction_id)
-    CROSS JOIN ref.catalog AS c
-    CROSS JOIN LATERAL sky.moving_near(e.image_id, c.catalog, d.ra, d.dec, radius_arcsec) AS m
-    WHERE d.extraction_id = which_extraction_id AND d.number = which_number AND c.moving
-    ORDER BY m.sep_arcsec, c.catalog, m.source_id
+    WITH near AS MATERIALIZED (
+        SELECT c.catalog, c.family, e.image_id, m.*
+        FROM vasco.detection AS d
+        JOIN vasco.extraction AS e USING (extraction_id)
+        CROSS JOIN ref.catalog AS c
+        CROSS JOIN LATERAL sky.moving_near(e.image_id, c.catalog, d.ra, d.dec, radius_arcsec) AS m
+        WHERE d.extraction_id = which_extraction_id AND d.number = which_number AND c.moving
+    ),
+    said AS (
+        SELECT a.lookup_id, a.source_id, string_agg(a.words, '; ' ORDER BY o.family) AS words
+        FROM (
+            SELECT n.image_id, n.family, array_agg(n.source_id) AS source_ids FROM near AS n GROUP BY n.image_id, n.family
+        ) AS g
+        JOIN (SELECT DISTINCT c.family FROM ref.catalog AS c WHERE c.moving) AS o ON o.family <> g.family
+        CROSS JOIN LATERAL sky.moving_agreement(g.image_id, g.family, o.family, g.source_ids) AS a
+        GROUP BY a.lookup_id, a.source_id
+    )
+    SELECT
+        n.catalog, n.name, n.number, n.class, n.mag, n.sep_arcsec, n.sep_middle_arcsec, n.trail_arcsec, n.error_arcsec, s.words
+    FROM near AS n
+    LEFT JOIN said AS s USING (lookup_id, source_id)
+    ORDER BY n.sep_arcsec, n.catalog, n.source_id
 $$;
 COMMENT ON FUNCTION api.moving_near IS 'Moving objects whose predicted trail passes near a detection, nearest first';
 

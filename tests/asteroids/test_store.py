@@ -1,5 +1,6 @@
 """Predictions over images are look-ups of a catalogue, and matched along the trail as those of a service."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -74,10 +75,40 @@ def test_it_is_matched_along_its_trail_and_the_rest_is_clear(database: Database,
     assert (totals.predicted, totals.objects) == (1, 1)
     assert states(database, image) == ["matched", "matched", "clear"]
     with database.connect() as connection:
-        row = connection.execute(text("SELECT * FROM ref.lookup WHERE catalog = :c"), {"c": CATALOG}).one()
+        row = connection.execute(
+            text("SELECT l.* FROM ref.lookup AS l JOIN ref.moving_look USING (lookup_id) WHERE l.catalog = :c"),
+            {"c": CATALOG},
+        ).one()
     assert (row.kind, row.endpoint, row.response_sha256, row.complete) == ("file", "toy.json", "0" * 64, True)
     assert row.parameters["bodies"] == 1
     assert abs(row.parameters["epoch_jd"] - MID_JD) * 86400 < 0.1
+
+
+def test_it_is_kept_which_bodies_the_file_knows(database: Database, image: int) -> None:
+    rows = np.zeros(6, dtype=int)
+    numbers = [900_003, 0, 900_001, 900_002, 900_007, 0]
+    several = replace(BODY.take(rows), numbers=np.array(numbers), names=["c", "2021 XD7", "a", "b", "d", '1954 "XA"'])
+    predict_over_images(database, several, [image])
+    known: list[tuple[int | None, str]] = [*((number, "other") for number in (900_001, 900_002, 900_003, 900_007))]
+    known += [(None, "2021 XD7"), (None, '1954 "XA"'), (9, "2021 XD7")]
+    strange = [
+        (900_000, "other"),
+        (900_004, "a"),
+        (900_006, "other"),
+        (900_008, "other"),
+        (None, "a"),
+        (None, "2021 XD8"),
+    ]
+    with database.connect() as connection:
+        lookup_id = connection.scalar(text("SELECT lookup_id FROM ref.moving_look"))
+        knows = [
+            connection.scalar(
+                text("SELECT ref.knows_body(:l, :number, :name, 30)"), {"l": lookup_id, "number": number, "name": name}
+            )
+            for number, name in known + strange
+        ]
+        assert connection.scalar(text("SELECT count(*) FROM ref.lookup")) == 2
+    assert knows == [True] * len(known) + [False] * len(strange)
 
 
 def test_the_same_file_again_writes_nothing(database: Database, image: int) -> None:

@@ -57,7 +57,8 @@ def predict_over_images(
     """Predict which bodies of a file were over images, and store it; what is known from the same file stays.
 
     A look-up is complete in that all bodies of the file were followed: that an image is clear says only that
-    none of these was there. An image whose time is in conflict or not known gets no look-up.
+    none of these was there. Which bodies those are is kept once for each file, so that what another source says of
+    them can be held against it. An image whose time is in conflict or not known gets no look-up.
 
     Parameters
     ----------
@@ -72,6 +73,7 @@ def predict_over_images(
     """
     definition, planets, accuracy = catalog(CATALOG), Planets(), Accuracy()
     with database.connect() as connection:
+        _store_bodies(connection, elements)
         find_times(connection, image_ids)
         images = _images(connection, image_ids)
         timed = [image for image in images if image.mid_jd is not None]
@@ -128,6 +130,35 @@ def _lookup_id(elements: Elements, region: str) -> int:
     return content_id("lookup", CATALOG, "file", region, elements.sha256)
 
 
+def _bodies_id(elements: Elements) -> int:
+    return content_id("lookup", CATALOG, "file", "bodies", elements.sha256)
+
+
+def _store_bodies(connection: Connection, elements: Elements) -> None:
+    """Keep which bodies the file has: numbers as ranges, of the others the names."""
+    numbers = np.unique(elements.numbers[elements.numbers > 0])
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1) > 1)
+    ends = np.append(starts[1:], len(numbers)) - 1 if len(starts) else starts
+    ranges = ",".join(f"[{numbers[a]},{numbers[b] + 1})" for a, b in zip(starts, ends, strict=True))
+    record_lookup(
+        connection,
+        LookupRecord(
+            lookup_id=_bodies_id(elements),
+            catalog=CATALOG,
+            kind="file",
+            endpoint=elements.source,
+            region="the bodies of the file",
+            parameters={
+                "numbers": "{" + ranges + "}",
+                "designations": sorted(elements.names[row] for row in np.flatnonzero(elements.numbers == 0).tolist()),
+            },
+            complete=True,
+            rows_in=len(elements),
+            response_sha256=elements.sha256,
+        ),
+    )
+
+
 def _is_known(connection: Connection, lookup_id: int) -> bool:
     return bool(
         connection.scalar(
@@ -160,6 +191,7 @@ def _store(
                 "time_quality": image.time_quality,
                 "observer": PALOMAR.code,
                 "bodies": len(elements),
+                "bodies_lookup_id": _bodies_id(elements),
                 "left_out": list(elements.left_out),
                 "faintest_h": float(np.max(elements.absolute_mag)),
                 "numbered_to": elements.numbered_to,

@@ -91,13 +91,13 @@ def _print_explanation(e: Explanation) -> None:
         console.print(f"not covered by {', '.join(s['catalog'] for s in silent)}", style="dim")
     if e.moving:
         moving = Table(
-            "moving object", "catalogue", "class", "V", "from its trail", "from its middle", "trail",
+            "moving object", "catalogue", "class", "V", "from its trail", "from its middle", "trail", "others",
             box=None, header_style="bold",
         )  # fmt: skip
         for m in e.moving:
             moving.add_row(
                 escape(m["name"]), m["catalog"], escape(m["class"] or ""), _text(m["mag"]), _arcsec(m["sep_arcsec"]),
-                _arcsec(m["sep_middle_arcsec"]), _arcsec(m["trail_arcsec"]),
+                _arcsec(m["sep_middle_arcsec"]), _arcsec(m["trail_arcsec"]), escape(m["others"] or ""),
             )  # fmt: skip
         console.print(moving)
     verdicts = Table("run", "stage", "outcome", "value", "parameters", "why not", box=None, header_style="bold")
