@@ -11,10 +11,11 @@ from astropy.coordinates import EarthLocation, SkyCoord, get_body_barycentric
 from astropy.time import Time
 from astropy.utils import iers
 
-from vascodb.asteroids.elements import Elements, read_elements
+from vascodb.asteroids.elements import Elements
 from vascodb.asteroids.integrate import Accuracy, march
 from vascodb.asteroids.observe import PALOMAR, observer_places, visual_magnitude
 from vascodb.asteroids.predict import Exposures, predict
+from vascodb.asteroids.reading import read_elements
 
 pytest.importorskip("de421")
 pytest.importorskip("jplephem")

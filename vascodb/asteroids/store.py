@@ -25,8 +25,6 @@ from vascodb.loaders.store import LookupRecord, record_lookup
 __all__ = ["CATALOG", "PredictionTotals", "predict_over_images"]
 
 CATALOG = "asteroids_offline"
-_MODEL_ERROR_ARCSEC = 0.5
-"""Of positions of numbered asteroids 70 years before the elements: three times what known ones on plates scatter by."""
 _JD_DECIMALS = 6
 
 
@@ -127,15 +125,17 @@ def _cone(image: Row[Any], definition: CatalogDefinition) -> Cone:
 
 
 def _lookup_id(elements: Elements, region: str) -> int:
-    return content_id("lookup", CATALOG, "file", region, elements.sha256)
+    # The same file with another limit is another set of bodies.
+    limit = [] if elements.limit_mag is None else [elements.limit_mag]
+    return content_id("lookup", CATALOG, "file", region, elements.sha256, *limit)
 
 
 def _bodies_id(elements: Elements) -> int:
-    return content_id("lookup", CATALOG, "file", "bodies", elements.sha256)
+    return _lookup_id(elements, "bodies")
 
 
 def _store_bodies(connection: Connection, elements: Elements) -> None:
-    """Keep which bodies the file has: numbers as ranges, of the others the names."""
+    """Keep which bodies of the file are followed: numbers as ranges, of the others the names."""
     numbers = np.unique(elements.numbers[elements.numbers > 0])
     starts = np.flatnonzero(np.diff(numbers, prepend=-1) > 1)
     ends = np.append(starts[1:], len(numbers)) - 1 if len(starts) else starts
@@ -150,6 +150,7 @@ def _store_bodies(connection: Connection, elements: Elements) -> None:
             region="the bodies of the file",
             parameters={
                 "numbers": "{" + ranges + "}",
+                "left_out": list(elements.left_out),
                 "designations": sorted(elements.names[row] for row in np.flatnonzero(elements.numbers == 0).tolist()),
             },
             complete=True,
@@ -192,7 +193,8 @@ def _store(
                 "observer": PALOMAR.code,
                 "bodies": len(elements),
                 "bodies_lookup_id": _bodies_id(elements),
-                "left_out": list(elements.left_out),
+                "left_out": len(elements.left_out),
+                "brighter_than": elements.limit_mag,
                 "faintest_h": float(np.max(elements.absolute_mag)),
                 "numbered_to": elements.numbered_to,
                 "planets": planets.name,
@@ -227,7 +229,7 @@ def _objects(elements: Elements, passages: Passages, uncertainty_minutes: float)
     numbers = [int(elements.numbers[body]) or None for body in bodies]
     names = [elements.names[body] for body in bodies]
     moved = np.hypot(t.rate_ra_arcsec_h, t.rate_dec_arcsec_h) * uncertainty_minutes / 60.0
-    error = np.hypot(_MODEL_ERROR_ARCSEC, moved)
+    error = np.hypot(elements.error_arcsec, moved)
     columns = [
         [content_id("moving object", number, name) for number, name in zip(numbers, names, strict=True)],
         names,
