@@ -35,6 +35,8 @@ from vascodb.plates.times import solve_plate_times
 __all__ = ["Look", "add_objects", "fetch_moving", "find_times", "plan_moving"]
 
 _CANARY_RADIUS_DEG = 2.0
+_INSTANTS = {"corrected": "mid", "literal": "start"}
+"""What is asked for under a reading of the plate's time. The seeds took the start, as the header writes it."""
 _JD_DECIMALS = 6
 """A tenth of a second, in which nothing moves."""
 
@@ -51,7 +53,7 @@ class Look:
         What is asked for; holds the part of the image that it is for, and about it the catalogue's margin and what
         stages search beyond the match radius.
     epoch_jd : float
-        Middle of the image's exposure by all evidence, Julian date in UTC.
+        Middle of the image's exposure by all evidence, or its start as the header writes it; Julian date in UTC.
     observer : str
         IAU code of the observatory.
     """
@@ -73,6 +75,7 @@ def plan_moving(
     image_ids: Collection[int],
     max_radius_deg: float,
     observer: str = PALOMAR,
+    reading: str = "corrected",
 ) -> list[Look]:
     """The cones that cover some images, each with the catalogue's margin and as far about it as stages search.
 
@@ -93,6 +96,8 @@ def plan_moving(
         Widest cone that the service is asked for.
     observer : str, optional
         IAU code of the observatory.
+    reading : str, optional
+        Of the plate's time: corrected, or literal as the seeds have it, whose answers count for their profiles alone.
 
     Raises
     ------
@@ -106,13 +111,13 @@ def plan_moving(
                 i.image_id, i.ra, i.dec, i.radius_deg, k.mid_jd,
                 array_agg(lower(r)) AS low, array_agg(upper(r)) AS high
             FROM plate.image AS i
-            CROSS JOIN LATERAL plate.moment_of(i.image_id) AS k
+            CROSS JOIN LATERAL plate.moment_of(i.image_id, :reading, :instant) AS k
             CROSS JOIN unnest(i.footprint) AS r
             WHERE i.image_id = ANY (:ids) AND i.status = 'ok'
             GROUP BY i.image_id, k.mid_jd
             ORDER BY k.mid_jd, i.image_id
         """),
-        {"ids": list(image_ids)},
+        {"ids": list(image_ids), "reading": reading, "instant": _INSTANTS[reading]},
     ).all()
     if missing := set(image_ids) - {image.image_id for image in images}:
         raise InputError(
@@ -161,6 +166,7 @@ def fetch_moving(
     *,
     workers: int | None = None,
     observer: str = PALOMAR,
+    reading: str = "corrected",
     again: bool = False,
 ) -> FetchTotals:
     """Look for moving objects over images; what is known already is not asked for again.
@@ -185,6 +191,8 @@ def fetch_moving(
         Questions under way at once; by default, and at most, as many as the service bears.
     observer : str, optional
         IAU code of the observatory from where objects are seen; its parallax is up to 9 arcsec at 1 au.
+    reading : str, optional
+        Of the plates' times; see `plan_moving`.
     again : bool, optional
         Ask even for what is known.
 
@@ -194,7 +202,7 @@ def fetch_moving(
         Failed look-ups are counted there, never raised.
     """
     with database.connect() as connection:
-        looks = plan_moving(connection, definition, image_ids, client.settings.max_radius_deg, observer)
+        looks = plan_moving(connection, definition, image_ids, client.settings.max_radius_deg, observer, reading)
     limit = client.settings.connections
     fetch = _MovingFetch(database, client, definition, again)
     queue: WorkQueue[Look] = WorkQueue(database, progress=progress, should_stop=should_stop)

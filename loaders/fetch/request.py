@@ -52,6 +52,8 @@ class Wish:
         Ask even for what is known.
     local_copy : `~pathlib.Path` or None
         Folder of a local copy of the catalogue, which is read instead of asking a service for sky.
+    reading : str
+        Of plates' times, for moving objects: corrected or literal.
     """
 
     tile: str | None = None
@@ -63,6 +65,7 @@ class Wish:
     via: str | None = None
     again: bool = False
     local_copy: Path | None = None
+    reading: str = "corrected"
 
 
 @dataclass(frozen=True)
@@ -202,9 +205,13 @@ def _moving_job(
     def run(workers: int | None, progress: Report) -> FetchTotals:
         client = client_for(database, name, services)
         at_once = workers or client.settings.connections
-        return fetch_moving(database, client, definition, images, progress=progress, workers=at_once, again=wish.again)
+        return fetch_moving(
+            database, client, definition, images, progress=progress, workers=at_once, again=wish.again,
+            reading=wish.reading,
+        )  # fmt: skip
 
-    return Job(f"{name}: {len(images)} images at mid-exposure", len(images), (), run)
+    when = "mid-exposure" if wish.reading == "corrected" else "the start that their headers write"
+    return Job(f"{name}: {len(images)} images at {when}", len(images), (), run)
 
 
 def _targets(database: Database, definition: CatalogDefinition, wish: Wish) -> list[Target]:

@@ -15,7 +15,9 @@ AND NOT EXISTS (
 AND NOT EXISTS (
     SELECT 1
     FROM ref.catalog AS r
-    CROSS JOIN LATERAL stage.moving_cones(e.image_id, r.catalog) AS m
+    CROSS JOIN LATERAL stage.moving_cones(
+        e.image_id, r.catalog, coalesce(s.parameters ->> 'reading', 'corrected'), coalesce(s.parameters ->> 'instant', 'mid')
+    ) AS m
     WHERE r.family = s.parameters ->> 'family' AND r.moving AND m.complete
     AND sky.separation_arcsec(d.ra, d.dec, m.ra_deg, m.dec_deg) <= m.radius_arcsec
 )

@@ -39,34 +39,44 @@ $$;
 COMMENT ON FUNCTION sky.trail_separation IS 'Distance of a position from a trail, given its middle and half its length on the sky, in arcsec';
 
 -- The moment for which moving objects count on an image: the middle of the exposure by all evidence. Where that is in
--- conflict or not known there is none, and the trouble says why. Where nobody has found out, both are NULL.
-CREATE OR REPLACE FUNCTION plate.moment_of(which_image_id bigint)
+-- conflict or not known there is none, and the trouble says why. Where nobody has found out, both are NULL. The seeds
+-- took the start as the header writes it: another reading, or instant, is only asked for to compare with them.
+DROP FUNCTION IF EXISTS plate.moment_of(bigint);
+CREATE OR REPLACE FUNCTION plate.moment_of(
+    which_image_id bigint, which_reading text DEFAULT 'corrected', instant text DEFAULT 'mid'
+)
 RETURNS TABLE (mid_jd double precision, trouble text)
 LANGUAGE sql STABLE ROWS 1
 AS $$
     SELECT
-        2440587.5 + extract(epoch FROM t.mid_utc)::double precision / 86400,
+        2440587.5 + extract(epoch FROM m.at_utc)::double precision / 86400,
         CASE
-            WHEN t.mid_utc IS NOT NULL OR t.plate_id IS NULL THEN NULL
+            WHEN m.at_utc IS NOT NULL THEN NULL
+            WHEN which_reading <> 'corrected' THEN format('no %s time of exposure is known', which_reading)
+            WHEN t.plate_id IS NULL THEN NULL
             WHEN t.start_utc IS NOT NULL THEN 'the length of the exposure is not known'
             ELSE format('the time of the exposure is %s: %s', t.time_quality, t.evidence)
         END
     FROM plate.image AS i
     LEFT JOIN plate.exposure_time AS t
         ON t.plate_id = i.plate_id AND t.source = 'solution' AND t.reading = 'corrected'
+    CROSS JOIN LATERAL (SELECT plate.time_of(i.image_id, which_reading, instant) AS at_utc OFFSET 0) AS m
     WHERE i.image_id = which_image_id
 $$;
 COMMENT ON FUNCTION plate.moment_of IS
-    'Middle of an image''s exposure by all evidence as a Julian date in UTC, or why there is none';
+    'Moment of an image''s exposure as a Julian date in UTC, its middle by all evidence unless another is asked for, or why there is none';
 
 -- Look-ups for another time than the image's say nothing of it; times that were corrected later leave such.
-CREATE OR REPLACE FUNCTION ref.looks_in_time(which_image_id bigint, catalog_name text)
+DROP FUNCTION IF EXISTS ref.looks_in_time(bigint, text);
+CREATE OR REPLACE FUNCTION ref.looks_in_time(
+    which_image_id bigint, catalog_name text, which_reading text DEFAULT 'corrected', instant text DEFAULT 'mid'
+)
 RETURNS SETOF ref.moving_look
 LANGUAGE sql STABLE ROWS 4
 AS $$
     SELECT m.*
     FROM ref.moving_look AS m
-    CROSS JOIN LATERAL plate.moment_of(which_image_id) AS k
+    CROSS JOIN LATERAL plate.moment_of(which_image_id, which_reading, instant) AS k
     WHERE m.image_id = which_image_id AND m.catalog = catalog_name
     AND k.trouble IS NULL AND (k.mid_jd IS NULL OR abs(m.epoch_jd - k.mid_jd) * 86400 <= 1)
 $$;
@@ -74,7 +84,10 @@ COMMENT ON FUNCTION ref.looks_in_time IS 'Look-ups of a catalogue of moving obje
 
 -- The trails predicted over an image. An exposure of unknown length is taken for one of an hour, longer than
 -- any of the survey's: rather a trail too long than an asteroid for a vanished star.
-CREATE OR REPLACE FUNCTION sky.trails(which_image_id bigint, catalog_name text)
+DROP FUNCTION IF EXISTS sky.trails(bigint, text);
+CREATE OR REPLACE FUNCTION sky.trails(
+    which_image_id bigint, catalog_name text, which_reading text DEFAULT 'corrected', instant text DEFAULT 'mid'
+)
 RETURNS TABLE (
     lookup_id bigint, source_id bigint, name text, number integer, class text, mag real, error_arcsec real,
     ra_deg double precision, dec_deg double precision,
@@ -89,7 +102,7 @@ AS $$
             coalesce(o.rate_ra_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0 AS half_ra_arcsec,
             coalesce(o.rate_dec_arcsec_h, 0) * coalesce(i.exposure_minutes, 60) / 120.0 AS half_dec_arcsec
         FROM plate.image AS i
-        CROSS JOIN LATERAL ref.looks_in_time(i.image_id, catalog_name) AS l
+        CROSS JOIN LATERAL ref.looks_in_time(i.image_id, catalog_name, which_reading, instant) AS l
         CROSS JOIN LATERAL (SELECT m.* FROM ref.moving_object AS m WHERE m.lookup_id = l.lookup_id OFFSET 0) AS o
         WHERE i.image_id = which_image_id
     ) AS h
@@ -99,9 +112,10 @@ $$;
 COMMENT ON FUNCTION sky.trails IS 'Trails that moving objects left on an image during its exposure, as predicted';
 
 -- Moving objects whose trail is within a radius of a position; of two predictions for one object the nearer.
+DROP FUNCTION IF EXISTS sky.moving_near(bigint, text, double precision, double precision, double precision);
 CREATE OR REPLACE FUNCTION sky.moving_near(
     which_image_id bigint, catalog_name text, at_ra_deg double precision, at_dec_deg double precision,
-    radius_arcsec double precision
+    radius_arcsec double precision, which_reading text DEFAULT 'corrected', instant text DEFAULT 'mid'
 )
 RETURNS TABLE (
     source_id bigint, name text, number integer, class text, mag real, error_arcsec real,
@@ -116,7 +130,7 @@ AS $$
             t.source_id, t.name, t.number, t.class, t.mag, t.error_arcsec, t.ra_deg, t.dec_deg,
             2 * t.half_arcsec AS trail_arcsec, s.sep_arcsec,
             sky.separation_arcsec(at_ra_deg, at_dec_deg, t.ra_deg, t.dec_deg) AS sep_middle_arcsec, t.lookup_id
-        FROM sky.trails(which_image_id, catalog_name) AS t
+        FROM sky.trails(which_image_id, catalog_name, which_reading, instant) AS t
         CROSS JOIN LATERAL sky.trail_separation(
             at_ra_deg, at_dec_deg, t.ra_deg, t.dec_deg, t.half_ra_arcsec, t.half_dec_arcsec
         ) AS s

@@ -87,7 +87,10 @@ COMMENT ON FUNCTION stage.look_fixed IS 'What a catalogue of fixed sources says 
 
 -- Where look-ups for moving objects over an image were whole, and where they failed; the newest has the
 -- highest rank.
-CREATE OR REPLACE FUNCTION stage.moving_cones(which_image_id bigint, catalog_name text)
+DROP FUNCTION IF EXISTS stage.moving_cones(bigint, text);
+CREATE OR REPLACE FUNCTION stage.moving_cones(
+    which_image_id bigint, catalog_name text, which_reading text DEFAULT 'corrected', instant text DEFAULT 'mid'
+)
 RETURNS TABLE (
     lookup_id bigint, complete boolean, ra_deg double precision, dec_deg double precision,
     radius_arcsec double precision, age_rank bigint
@@ -98,7 +101,7 @@ AS $$
         m.lookup_id, m.complete, m.ra, m.dec,
         m.radius_deg * 3600 - CASE WHEN m.complete THEN c.coverage_margin_arcsec ELSE 0 END,
         row_number() OVER (ORDER BY l.asked_at, l.lookup_id)
-    FROM ref.looks_in_time(which_image_id, catalog_name) AS m
+    FROM ref.looks_in_time(which_image_id, catalog_name, which_reading, instant) AS m
     JOIN ref.lookup AS l ON l.lookup_id = m.lookup_id
     JOIN ref.catalog AS c ON c.catalog = m.catalog
 $$;

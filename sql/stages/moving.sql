@@ -8,7 +8,8 @@
 -- uncertainties of both, or knows it and does not have it there, nobody knows. What only one was asked about, or would
 -- know of, stands on the one's word. Unless another body passed that is not in dispute.
 -- Parameters: family, radius_arcsec (inclusive), error_sigmas, error_max_arcsec (both 0 where left out); against, a family,
--- and agree_arcsec (radius_arcsec where left out).
+-- and agree_arcsec (radius_arcsec where left out); reading (literal, decimal_hours or corrected) and instant (start or
+-- mid) of the time for which look-ups count, the corrected middle where left out.
 CREATE OR REPLACE FUNCTION stage.moving(
     which_run_id bigint, stage_name text, params jsonb, extraction_ids bigint[] DEFAULT NULL
 )
@@ -24,6 +25,8 @@ DECLARE
     error_max double precision := coalesce((params ->> 'error_max_arcsec')::double precision, 0);
     against text := params ->> 'against';
     agree double precision := coalesce((params ->> 'agree_arcsec')::double precision, radius);
+    reading text := coalesce(params ->> 'reading', 'corrected');
+    instant text := coalesce(params ->> 'instant', 'mid');
     image record;
 BEGIN
     PERFORM stage.require_family(stage_name, family_name, true);
@@ -37,6 +40,14 @@ BEGIN
     IF agree <= 0 THEN
         RAISE EXCEPTION 'stage %: agree_arcsec must be above 0', stage_name USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF reading NOT IN ('literal', 'decimal_hours', 'corrected') OR instant NOT IN ('start', 'mid') THEN
+        RAISE EXCEPTION 'stage %: reading is literal, decimal_hours or corrected, instant start or mid; not % and %',
+            stage_name, reading, instant USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF against IS NOT NULL AND (reading, instant) <> ('corrected', 'mid') THEN
+        RAISE EXCEPTION 'stage %: families are compared for the corrected middle of the exposure only', stage_name
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF against = family_name THEN
         RAISE EXCEPTION 'stage %: the family % cannot be heard against itself', stage_name, against
             USING ERRCODE = 'invalid_parameter_value';
@@ -46,7 +57,7 @@ BEGIN
         SELECT e.extraction_id, e.image_id, k.trouble
         FROM vasco.run_image AS r
         JOIN vasco.extraction AS e USING (extraction_id)
-        CROSS JOIN LATERAL plate.moment_of(e.image_id) AS k
+        CROSS JOIN LATERAL plate.moment_of(e.image_id, reading, instant) AS k
         WHERE r.run_id = which_run_id AND (extraction_ids IS NULL OR e.extraction_id = ANY (extraction_ids))
     LOOP
         RETURN QUERY
@@ -58,13 +69,13 @@ BEGIN
                     THEN greatest(0, radius + error_max - c.match_radius_arcsec) ELSE 0 END AS radius_arcsec,
                 row_number() OVER (ORDER BY m.age_rank, c.catalog) AS age_rank
             FROM ref.catalog AS c
-            CROSS JOIN LATERAL stage.moving_cones(image.image_id, c.catalog) AS m
+            CROSS JOIN LATERAL stage.moving_cones(image.image_id, c.catalog, reading, instant) AS m
             WHERE c.family = family_name
         ),
         claim AS MATERIALIZED (
             SELECT d.number, d.ra, d.dec, t.lookup_id, t.source_id, t.name, s.sep_arcsec
             FROM ref.catalog AS c
-            CROSS JOIN LATERAL sky.trails(image.image_id, c.catalog) AS t
+            CROSS JOIN LATERAL sky.trails(image.image_id, c.catalog, reading, instant) AS t
             CROSS JOIN LATERAL (
                 SELECT a.extraction_id, a.number, a.ra, a.dec
                 FROM vasco.detection AS a

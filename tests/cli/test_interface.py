@@ -232,3 +232,8 @@ def test_the_terminal_is_no_condition(module_vascodb):
     """Commands run from cron, without a terminal or a language."""
     module_vascodb.ok("status", LANG="C", LC_ALL="C", TERM="dumb")
     assert os.environ.get("VASCODB_URL") is None
+
+
+def test_stars_are_not_asked_for_at_a_time(module_vascodb: Vascodb) -> None:
+    told = module_vascodb.run("fetch-reference", "gaia_dr3", "--cone", "1,1,0.1deg", "--reading", "literal")
+    assert_one_line(told, "--reading is for", "moving objects", "gaia_dr3 is of fixed ones")

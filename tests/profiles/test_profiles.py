@@ -178,3 +178,11 @@ def test_a_candidate_is_clear_of_every_required_family(connection: Connection, f
     assert (toy.candidates(alone), toy.candidates(both)) == ([2, 3, 4, 5], [3, 4])
     runs = toy.execute("SELECT run FROM vasco.run ORDER BY 1").scalars().all()
     assert runs == ["vasco60", f"vasco60+{family}"]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_our_own_profiles_go_by_the_corrected_time_and_the_seeds_by_the_literal_one(name: str) -> None:
+    for stage in load_profile(name).stages:
+        if stage.function_name in ("moving", "earth_shadow"):
+            time = (stage.parameters.get("reading", "corrected"), stage.parameters.get("instant", "mid"))
+            assert time == (("corrected", "mid") if name.startswith("default") else ("literal", "start")), stage.stage

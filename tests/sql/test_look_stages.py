@@ -307,6 +307,50 @@ def test_with_the_catalogues_own_radius_it_is_the_veto(exposed: ToySky) -> None:
     assert {row.outcome for row in moving} == {"fail", "pass", "not_covered"}
 
 
+@pytest.mark.parametrize(
+    ("reading", "instant", "expected"),
+    [
+        ("literal", "start", "fail"), ("literal", "mid", "not_covered"), ("corrected", "mid", "pass"),
+        ("decimal_hours", "start", "unknown"),
+    ],
+)  # fmt: skip
+def test_look_ups_count_for_the_time_that_the_profile_goes_by(exposed: ToySky, reading, instant, expected) -> None:
+    exposed.detections(exposed.extraction_id, [10.0], [0.0])
+    for source, name, start in (
+        ("plate header", "literal", "1951-11-28 12:12+00"), ("solution", "corrected", "1951-11-29 12:07+00")
+    ):  # fmt: skip
+        exposed.execute(
+            """
+            INSERT INTO plate.exposure_time (
+                plate_id, source, reading, start_utc, mid_utc, uncertainty_minutes, time_quality, evidence
+            )
+            VALUES (
+                'XE001', :source, :reading, :start, CAST(:start AS timestamptz) + interval '25 min', 0.5, 'single', ''
+            )
+            """,
+            source=source, reading=name, start=start,
+        )  # fmt: skip
+    literally = exposed.moving_look("rocks", exposed.extraction_id, 10.0, 0.0, 0.5, [ROCK])
+    truly = exposed.moving_look("rocks", exposed.extraction_id, 10.0, 0.0, 0.5)
+    for lookup_id, moment in ((literally, "1951-11-28 12:12+00"), (truly, "1951-11-29 12:32+00")):
+        exposed.execute(
+            "UPDATE ref.moving_look SET epoch_jd = 2440587.5 + extract(epoch FROM CAST(:t AS timestamptz)) / 86400 "
+            "WHERE lookup_id = :i", t=moment, i=lookup_id,
+        )  # fmt: skip
+    rows = verdicts(exposed, passing(reading=reading, instant=instant), exposed.extraction_id)
+    assert rows[0].outcome == expected
+    if expected == "unknown":
+        assert rows[0].reason == "no decimal_hours time of exposure is known"
+
+
+def test_a_time_that_means_nothing_is_refused(exposed: ToySky) -> None:
+    exposed.detections(exposed.extraction_id, [10.0], [0.0])
+    refuses(exposed, passing(reading="true"), exposed.extraction_id, "reading is literal, decimal_hours or corrected")
+    refuses(exposed, passing(instant="end"), exposed.extraction_id, "instant start or mid")
+    literally = passing(reading="literal", against="skybot")
+    refuses(exposed, literally, exposed.extraction_id, "compared for the corrected middle of the exposure only")
+
+
 def test_stars_are_no_moving_objects(exposed: ToySky) -> None:
     exposed.detections(exposed.extraction_id, [10.0], [0.0])
     profile = one_stage("moving", family="gaia", radius_arcsec=5)

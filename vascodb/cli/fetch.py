@@ -35,6 +35,10 @@ __all__ = ["COMMANDS"]
     "--workers", type=click.IntRange(1, 32), help="Questions under way at once.  [default: the service's own]"
 )
 @click.option("--again", is_flag=True, help="Ask even for what is known.")
+@click.option(
+    "--reading", type=click.Choice(["corrected", "literal"]), default="corrected", show_default=True,
+    help="Time asked for moving objects: the middle, or the start as headers write it, for the seeds' profiles.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say how much would be asked, and stop.")
 def fetch_reference(
     name: str,
@@ -47,6 +51,7 @@ def fetch_reference(
     via: str | None,
     workers: int | None,
     again: bool,
+    reading: str,
     dry_run: bool,
 ) -> None:
     """Fetch a reference catalogue from a service.
@@ -68,10 +73,14 @@ def fetch_reference(
     chosen = in_effect.configuration.fetch
     if definition.family in chosen.without:
         raise InputError(f"{definition.name} is not fetched, because of {in_effect.origin('fetch.without')}")
+    if reading != "corrected" and not definition.moving:
+        raise InputError(
+            f"--reading is for catalogues of moving objects, such as skybot; {definition.name} is of fixed ones"
+        )
     again = again or definition.family in chosen.again
     # Whole copies are named by the families that the older pipelines kept: gaia, ps1, usnob.
     local_copy = getattr(in_effect.configuration.bulk, definition.family, None)
-    wish = Wish(tile, plate, plan, cone, candidates, size, via, again, local_copy)
+    wish = Wish(tile, plate, plan, cone, candidates, size, via, again, local_copy, reading)
     if local_copy is None:
         in_effect.require_network()
     job = prepare(Database(settings), load_services(settings, definition.name), definition, wish)

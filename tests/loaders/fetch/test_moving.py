@@ -345,6 +345,38 @@ def test_it_stops_when_told_to_and_goes_on_later(database: Database, server: Sky
     assert second.complete == first.planned - first.complete
 
 
+def test_the_seeds_reading_is_asked_for_on_request_and_is_of_no_use_to_others(
+    database: Database, server: SkybotServer
+) -> None:
+    image = add_image(database)
+    with database.connect() as connection:
+        connection.execute(
+            text("""
+                INSERT INTO plate.exposure_time (
+                    plate_id, source, reading, start_utc, mid_utc, time_quality, evidence
+                )
+                SELECT plate_id, 'plate header', 'literal', :start, :start, 'conflicting', 'toy' FROM plate.image
+            """),
+            {"start": MID_EXPOSURE - timedelta(days=1, minutes=20)},
+        )
+    server.objects.append(asteroid_there(MID_JD - 1 - 20 / 1440, "3 Juno"))
+    assert fetch(database, server, [image], reading="literal").complete == 1
+    assert fetch(database, server, [image]).complete == 1
+    literal, corrected = [row for row in look_ups(database) if row.kind == "moving"]
+    assert (literal.epoch_jd, corrected.epoch_jd) == pytest.approx((MID_JD - 1 - 20 / 1440, MID_JD), abs=2e-6)
+    # The service saw both epochs.
+    asked = {round(float(request.first("-ep")), 3) for request in server.requests if request.first("-ep")}
+    assert asked == {round(MID_JD - 1 - 20 / 1440, 3), round(MID_JD, 3)}
+    query = text("SELECT lookup_id FROM ref.looks_in_time(:i, 'skybot', :reading, :instant)")
+    with database.connect() as connection:
+        for reading, instant, expected in (
+            ("literal", "start", [literal.lookup_id]), ("corrected", "mid", [corrected.lookup_id]),
+            ("corrected", "start", []), ("decimal_hours", "start", []),
+        ):  # fmt: skip
+            found = connection.scalars(query, {"i": image, "reading": reading, "instant": instant}).all()
+            assert found == expected, reading
+
+
 @pytest.mark.parametrize("image_id", [77, 1])
 def test_an_image_that_is_not_there_or_was_refused_cannot_be_looked_at(connection: Connection, image_id: int) -> None:
     image_in(connection, "plain", 0.5)
