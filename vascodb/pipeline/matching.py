@@ -73,13 +73,23 @@ def match_image_anew(connection: Connection, extraction_id: int, families: Colle
     bool
         Whether best positions moved.
     """
+    if _fit_is_due(connection, extraction_id, ()):
+        moved = fit_positions(connection, extraction_id)
+        match_image(connection, extraction_id, families)
+        return moved
     changed = match_image(connection, extraction_id, families)
-    if not connection.scalar(
-        text("SELECT stage.fit_is_due(:extraction_id, :family, :changed)"),
-        {"extraction_id": extraction_id, "family": PlateFitParameters().family, "changed": sorted(changed)},
-    ):
+    if not changed or not _fit_is_due(connection, extraction_id, changed):
         return False
     moved = fit_positions(connection, extraction_id)
     if moved:
         match_image(connection, extraction_id, families)
     return moved
+
+
+def _fit_is_due(connection: Connection, extraction_id: int, changed: Collection[str]) -> bool:
+    return bool(
+        connection.scalar(
+            text("SELECT stage.fit_is_due(:extraction_id, :family, :changed)"),
+            {"extraction_id": extraction_id, "family": PlateFitParameters().family, "changed": sorted(changed)},
+        )
+    )
