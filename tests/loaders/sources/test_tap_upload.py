@@ -14,7 +14,7 @@ import astropy.units as u
 import numpy as np
 import pytest
 from asklists import answered_pairs, ask_list, pairs_by_force, positions_at
-from askservice import TRANSPORT_CAUSES, cause_of, settings_for, sky_table
+from askservice import CONTENT_CAUSES, TRANSPORT_CAUSES, cause_of, settings_for, sky_table
 from astropy.coordinates import SkyCoord
 from astropy.table import Table, vstack
 from localservice import local_sky
@@ -32,17 +32,6 @@ SYNC = GAIA.via["vizier_tap"]
 ASYNC = SourceBinding.model_validate(SYNC.model_dump() | {"mode": "async"})
 RADIUS_ARCSEC = 60.0
 FIELDS = {"plain": (132.8, 11.8), "0h": (359.999, -41.81), "north pole": (10.0, 90.0), "south pole": (200.0, -89.99)}
-CONTENT_CAUSES = {
-    "service_error": Cause.SERVICE_ERROR,
-    "overflow": Cause.OVERFLOW,
-    "exactly_cap": Cause.ROW_CAP,
-    "header_only": Cause.TRUNCATED,
-    "missing_column": Cause.MISSING_COLUMN,
-    "wrong_unit": Cause.WRONG_UNIT,
-    "duplicate_rows": Cause.DUPLICATE_ROWS,
-    "wrong_sky": Cause.WRONG_SKY,
-    "nan_position": Cause.BAD_ROWS,
-}
 
 
 class Clock:
