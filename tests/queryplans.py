@@ -6,6 +6,9 @@ from typing import Any
 
 from toysky import ToySky
 
+KNOWN = ("just written", "analysed", "stale statistics", "more indexes")
+"""What the planner knows of tables: nothing, all, how they were with a row or two, or all with indexes that mislead."""
+
 
 class Notices:
     """All notices of a connection; in a list psycopg2 keeps no more than 50."""
@@ -54,6 +57,19 @@ def assert_work(toy: ToySky, statement: str, most: float) -> list[dict[str, Any]
             for n in nodes(heaviest)]  # fmt: skip
     assert sum(map(work, found)) < most, (statement, tree)
     return found
+
+
+def analyse(toy: ToySky, *tables: str) -> None:
+    """Let the planner know tables as they are now."""
+    for table in tables:
+        toy.execute(f"ANALYZE {table}")
+
+
+def add_indexes(toy: ToySky, **columns: str) -> None:
+    """Add indexes by single columns to tables, ``schema__table="column column"``."""
+    for table, names in columns.items():
+        for name in names.split():
+            toy.execute(f"CREATE INDEX ON {table.replace('__', '.')} ({name})")
 
 
 def assert_index_searches(found: list[dict[str, Any]], table: str, index: str) -> None:

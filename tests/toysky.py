@@ -87,6 +87,22 @@ class ToySky:
         )  # fmt: skip
         return identity
 
+    def copies(self, extraction_id: int, n: int) -> None:
+        """Further images like one, extracted, without detections: enough of them fill many pages of their tables."""
+        self.execute(
+            """
+            INSERT INTO plate.image
+            SELECT (jsonb_populate_record(m, jsonb_build_object('image_id', k, 'sha256', 'copy' || k))).*
+            FROM plate.image AS m, generate_series(1000001, 1000000 + :n) AS k
+            WHERE m.image_id = :e;
+            INSERT INTO vasco.extraction
+            SELECT (jsonb_populate_record(m, jsonb_build_object('image_id', k, 'extraction_id', k))).*
+            FROM vasco.extraction AS m, generate_series(1000001, 1000000 + :n) AS k
+            WHERE m.extraction_id = :e
+            """,
+            e=extraction_id, n=n,
+        )  # fmt: skip
+
     def detections(
         self, extraction_id: int, ra: Iterable[float], dec: Iterable[float], first: int = 1, **columns: Any
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.coordinates import angular_separation
-from queryplans import assert_index_searches, assert_work
+from queryplans import KNOWN, add_indexes, analyse, assert_index_searches, assert_work
 from toysky import ToySky
 
 from vascodb.pipeline.judging import judge
@@ -256,11 +256,18 @@ def test_overlapping_images_are_those_whose_circles_meet(toy: ToySky) -> None:
     assert overlapping(toy, run_id, []) == []
 
 
-@pytest.mark.parametrize("known", ["just written", "analysed"])
+@pytest.mark.parametrize("known", KNOWN)
 def test_the_work_is_that_of_the_images_near(toy: ToySky, known: str) -> None:
     rng = np.random.default_rng(2)
     n_images, n = 40, 100
+    tables = ("vasco.detection", "vasco.verdict", "vasco.run_image", "vasco.extraction", "plate.image")
     images = []
+    if known == "stale statistics":
+        early = image(toy, "early", 200.0, -20.0)
+        toy.detections(early, [200.0], [-20.0])
+        judge_all(toy, duplicates("plate", gate="snr"), [early])
+        analyse(toy, *tables)
+        toy.copies(early, 1000)
     for k in range(n_images):
         images.append(image(toy, f"field_{k}", 5.0 + 9 * k, 20.0))
         toy.detections(images[-1], 5.0 + 9 * k + rng.uniform(-0.3, 0.3, n), 20 + rng.uniform(-0.3, 0.3, n))
@@ -268,9 +275,10 @@ def test_the_work_is_that_of_the_images_near(toy: ToySky, known: str) -> None:
     toy.detections(images[0], [5.0] * 3, [20.0] * 3, first=n + 1)
     profile = duplicates("plate", gate="snr")
     run_id = judge_all(toy, profile, images)
-    if known == "analysed":
-        for table in ("vasco.detection", "vasco.verdict", "vasco.run_image", "vasco.extraction", "plate.image"):
-            toy.execute(f"ANALYZE {table}")
+    if known == "more indexes":
+        add_indexes(toy, vasco__detection="ra dec hpx29 snr_win", plate__image="ra dec radius_deg plate_id status")
+    if known in ("analysed", "more indexes"):
+        analyse(toy, *tables)
     toy.execute("SET LOCAL session_replication_role = replica")
     one = f"SELECT stage.apply({run_id}, 'duplicates', '{{{images[0]}}}')"
     found = assert_work(toy, one, 300 * n)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.coordinates import angular_separation
-from queryplans import assert_index_searches, assert_work
+from queryplans import KNOWN, add_indexes, analyse, assert_index_searches, assert_work
 from sqlalchemy import Connection
 from toysky import ToySky
 
@@ -310,23 +310,38 @@ def test_an_object_without_plates_has_no_primary_one(toy: ToySky) -> None:
     assert found.covering_plates == found.detecting_plates == ["XE001"]
 
 
-@pytest.mark.parametrize("known", ["just written", "analysed"])
+@pytest.mark.parametrize("known", KNOWN)
 def test_searches_use_the_indexes_of_the_sky(toy: ToySky, known: str) -> None:
     rng = np.random.default_rng(3)
+    tables = ("vasco.detection", "vasco.verdict", "vasco.run_image", "vasco.extraction", "plate.image", "plate.plate",
+              "plate.solution")  # fmt: skip
+    profiles = [one_stage("primary_plate"), one_stage("persistence", radius_arcsec=5), one_stage("snr", min=30)]
+    if known == "stale statistics":
+        plate(toy, "XE900", 200.0, -60.0)
+        early = image(toy, "XE900", 200.0, -60.0)
+        toy.detections(early, [200.0], [-60.0])
+        for profile in profiles:
+            toy.judge(profile, early)
+        analyse(toy, *tables)
+        toy.copies(early, 1000)
     for k in range(100):
         plate(toy, f"XE{k:03}", float(k % 20 * 6), float(k // 20 * 15))
     n = 40
+    images = []
     for k in range(20):
         e = image(toy, f"XE{k // 10:03}", 0.3 * (k % 10), 0.0)
+        images.append(e)
         toy.detections(e, 0.3 * (k % 10) + rng.uniform(0, 0.28, n), rng.uniform(-0.2, 0.2, n))
-    profiles = [one_stage("primary_plate"), one_stage("persistence", radius_arcsec=5), one_stage("snr", min=30)]
     for profile in profiles:
-        for e in toy.execute("SELECT extraction_id FROM vasco.extraction").scalars():
+        for e in images:
             run_id = toy.judge(profile, e)
-    if known == "analysed":
-        for table in ("vasco.detection", "vasco.verdict", "vasco.run_image", "vasco.extraction", "plate.image"):
-            toy.execute(f"ANALYZE {table}")
-        toy.execute("ANALYZE plate.plate; ANALYZE plate.solution")
+    if known == "more indexes":
+        add_indexes(
+            toy, vasco__detection="ra dec hpx29 snr_win", plate__image="ra dec radius_deg plate_id status",
+            plate__plate="ra dec band naxis1 scale_arcsec_px",
+        )  # fmt: skip
+    if known in ("analysed", "more indexes"):
+        analyse(toy, *tables)
     toy.execute("SET LOCAL session_replication_role = replica")
     for statement, most in (
         ("SELECT * FROM sky.plates_at(3.0, 0.0)", 300),
