@@ -10,6 +10,7 @@ from toysky import ToySky
 
 from vascodb.asteroids.elements import Elements
 from vascodb.db import Database
+from vascodb.profiles import load_profile
 
 pytest.importorskip("de421")
 pytest.importorskip("jplephem")
@@ -130,3 +131,23 @@ def test_without_a_time_nothing_is_predicted_and_all_is_unknown(database: Databa
     totals = predict_over_images(database, BODY, [image])
     assert (totals.predicted, totals.untimed) == (0, 1)
     assert states(database, image) == ["unknown"] * 3
+
+
+def test_the_outermost_detections_can_be_judged_by_the_stage_of_the_default_profile(
+    database: Database, image: int
+) -> None:
+    predict_over_images(database, BODY, [image])
+    (stage,) = (stage for stage in load_profile("default").stages if stage.stage == "asteroids")
+    searched_arcsec = stage.parameters["radius_arcsec"] + stage.parameters["error_max_arcsec"]
+    with database.connect() as connection:
+        beyond_arcsec = connection.scalar(
+            text("""
+                SELECT m.radius_arcsec - i.radius_deg * 3600 + c.match_radius_arcsec
+                FROM plate.image AS i
+                JOIN ref.catalog AS c ON c.catalog = :c
+                CROSS JOIN LATERAL stage.moving_cones(i.image_id, c.catalog) AS m
+                WHERE i.image_id = :image
+            """),
+            {"c": CATALOG, "image": image},
+        )
+    assert beyond_arcsec >= searched_arcsec - 1e-6

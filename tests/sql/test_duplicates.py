@@ -281,7 +281,7 @@ def test_the_work_is_that_of_the_images_near(toy: ToySky, known: str) -> None:
         analyse(toy, *tables)
     toy.execute("SET LOCAL session_replication_role = replica")
     one = f"SELECT stage.apply({run_id}, 'duplicates', '{{{images[0]}}}')"
-    found = assert_work(toy, one, 300 * n)
+    found = assert_work(toy, one, 500 * n)
     assert_index_searches(found, "detection", "detection_sky")
     found = assert_work(toy, f"SELECT * FROM stage.overlapping_images({run_id}, '{{{images[7]}}}')", 5 * n_images)
     assert "image_sky" in str(found)

@@ -17,8 +17,9 @@ from vascodb.asteroids.predict import Exposures, Passages, predict
 from vascodb.db import Database
 from vascodb.ids import content_id
 from vascodb.loaders.fetch.moving import add_objects, find_times
+from vascodb.loaders.fetch.reach import stage_rim_arcsec
 from vascodb.loaders.regions import Cone
-from vascodb.loaders.registry import CatalogDefinition, catalog
+from vascodb.loaders.registry import catalog
 from vascodb.loaders.sources.skybot import OBJECT_SCHEMA
 from vascodb.loaders.store import LookupRecord, record_lookup
 
@@ -69,16 +70,17 @@ def predict_over_images(
     progress : callable, optional
         Called with the number of images done, and of all.
     """
-    definition, planets, accuracy = catalog(CATALOG), Planets(), Accuracy()
+    planets, accuracy = Planets(), Accuracy()
     with database.connect() as connection:
+        # As far as stages search about the outermost detections.
+        margin_deg = (catalog(CATALOG).coverage_margin_arcsec + stage_rim_arcsec(connection, CATALOG)) / 3600.0
         _store_bodies(connection, elements)
         find_times(connection, image_ids)
         images = _images(connection, image_ids)
         timed = [image for image in images if image.mid_jd is not None]
         wanted = [
-            image for image in timed if not _is_known(connection, _lookup_id(elements, _region(image, definition)))
+            image for image in timed if not _is_known(connection, _lookup_id(elements, _region(image, margin_deg)))
         ]
-    margin_deg = definition.coverage_margin_arcsec / 3600.0
     exposures = Exposures(
         _floats(image.ra for image in wanted),
         _floats(image.dec for image in wanted),
@@ -90,7 +92,7 @@ def predict_over_images(
     for n_done, passages in enumerate(predict(elements, planets, exposures, accuracy=accuracy), start=1):
         # One image is one transaction: what is there when it is stopped is whole.
         with database.connect() as connection:
-            _store(connection, definition, elements, planets, accuracy, wanted[passages.exposure], passages)
+            _store(connection, margin_deg, elements, planets, accuracy, wanted[passages.exposure], passages)
         n_objects += len(passages.bodies)
         progress(n_done, len(wanted))
     return PredictionTotals(len(wanted), len(timed) - len(wanted), len(images) - len(timed), n_objects)
@@ -115,13 +117,13 @@ def _images(connection: Connection, image_ids: Collection[int]) -> list[Row[Any]
     )
 
 
-def _region(image: Row[Any], definition: CatalogDefinition) -> str:
-    cone = _cone(image, definition)
+def _region(image: Row[Any], margin_deg: float) -> str:
+    cone = _cone(image, margin_deg)
     return f"{cone.description} at JD {image.mid_jd:.6f} from {PALOMAR.code}, image {image.image_id}"
 
 
-def _cone(image: Row[Any], definition: CatalogDefinition) -> Cone:
-    return Cone(image.ra, image.dec, image.radius_deg + definition.coverage_margin_arcsec / 3600.0)
+def _cone(image: Row[Any], margin_deg: float) -> Cone:
+    return Cone(image.ra, image.dec, image.radius_deg + margin_deg)
 
 
 def _lookup_id(elements: Elements, region: str) -> int:
@@ -170,14 +172,14 @@ def _is_known(connection: Connection, lookup_id: int) -> bool:
 
 def _store(
     connection: Connection,
-    definition: CatalogDefinition,
+    margin_deg: float,
     elements: Elements,
     planets: Planets,
     accuracy: Accuracy,
     image: Row[Any],
     passages: Passages,
 ) -> None:
-    region = _region(image, definition)
+    region = _region(image, margin_deg)
     lookup_id = _lookup_id(elements, region)
     record_lookup(
         connection,
@@ -205,7 +207,7 @@ def _store(
             response_sha256=elements.sha256,
         ),
     )
-    cone = _cone(image, definition)
+    cone = _cone(image, margin_deg)
     connection.execute(
         text("""
             INSERT INTO ref.moving_look (
