@@ -13,7 +13,7 @@ from toysky import ToySky
 from vascodb.plates.dates import julian_year
 from vascodb.plates.footprint import multirange, polygon
 
-__all__ = ["MID_EXPOSURE", "MID_JD", "PLACES", "image_in", "set_time", "square"]
+__all__ = ["MID_EXPOSURE", "MID_JD", "PLACES", "image_in", "set_literal_time", "set_time", "square"]
 
 MID_EXPOSURE = datetime(1951, 11, 29, 12, 32, tzinfo=UTC)
 MID_JD = 2433980.0222222
@@ -50,6 +50,17 @@ def image_in(
     )  # fmt: skip
     set_time(connection, image_id, moment)
     return image_id
+
+
+def set_literal_time(connection: Connection, image_id: int, start: datetime) -> None:
+    """When the header of an image's plate has it that the exposure began."""
+    connection.execute(
+        text("""
+            INSERT INTO plate.exposure_time (plate_id, source, reading, start_utc, mid_utc, time_quality, evidence)
+            VALUES ('XE' || :id, 'plate header', 'literal', :start, :mid, 'conflicting', 'the header')
+        """),
+        {"id": image_id, "start": start, "mid": start + timedelta(minutes=25)},
+    )
 
 
 def set_time(connection: Connection, image_id: int, mid: datetime | None, quality: str = "agreed") -> None:

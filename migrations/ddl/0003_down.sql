@@ -4,3 +4,4 @@ CREATE SCHEMA api;
 DROP SCHEMA stage CASCADE;
 CREATE SCHEMA stage;
 DROP FUNCTION IF EXISTS ref.looks_in_time(bigint, text);
+DROP FUNCTION IF EXISTS ref.looks_in_time(bigint, text, text, text);

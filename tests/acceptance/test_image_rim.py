@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 
 import astropy.units as u
 import numpy as np
@@ -14,7 +15,7 @@ from servers.http import ServiceServer
 from servers.mast import MastServer
 from servers.skybot import MovingObject, SkybotServer
 from servers.tap import TapServer
-from squareimages import MID_JD, PLACES, image_in
+from squareimages import MID_EXPOSURE, MID_JD, PLACES, image_in, set_literal_time
 from toysky import ToySky
 
 from vascodb.db import Database
@@ -67,10 +68,11 @@ class Services:
         definition = catalog(name) if name == "skybot" else at_service(name, *self._at)
         return definition, {service: here}
 
-    def fetch(self, database: Database, name: str, tile: str) -> int:
+    def fetch(self, database: Database, name: str, tile: str, reading: str = "corrected") -> int:
         """Fetch a catalogue for a tile, as the command does; how many questions that came to."""
         definition, services = self.of(name, database)
-        totals = prepare(database, services, definition, Wish(tile=tile)).run(None, lambda _: None)
+        wish = Wish(tile=tile, reading=reading)
+        totals = prepare(database, services, definition, wish).run(None, lambda _: None)
         assert totals.failed == totals.given_up == 0
         return totals.complete
 
@@ -93,6 +95,8 @@ def image_with_detections_on_its_rim(database: Database, where: str) -> tuple[in
         image_id = image_in(connection, where, SIDE_DEG)
         places = on_the_rim(where)
         ToySky(connection).detections(image_id, places.ra.deg, places.dec.deg)
+        # A day early, as on most plates.
+        set_literal_time(connection, image_id, MID_EXPOSURE - timedelta(days=1, minutes=25))
     return image_id, f"tile_{image_id}"
 
 
@@ -104,6 +108,8 @@ def test_once_all_is_fetched_no_stage_lacks_sky_about_a_detection(
     image_id, tile = image_with_detections_on_its_rim(database, where)
     for name in SERVICES:
         assert services.fetch(database, name, tile) > 0
+    # The seeds' profile goes by looks of its own.
+    assert services.fetch(database, "skybot", tile, "literal") > 0
     with database.connect() as connection:
         toy = ToySky(connection)
         for profile in (load_profile("default"), load_profile("vasco60")):

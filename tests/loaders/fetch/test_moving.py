@@ -14,7 +14,7 @@ from localservice import impatient
 from servers.faults import dead_endpoint
 from servers.skybot import MovingObject, SkybotServer
 from sqlalchemy import Connection, text
-from squareimages import MID_EXPOSURE, MID_JD, PLACES, image_in, set_time, square
+from squareimages import MID_EXPOSURE, MID_JD, PLACES, image_in, set_literal_time, set_time, square
 from toysky import ToySky
 
 from vascodb.db import Database
@@ -350,15 +350,7 @@ def test_the_seeds_reading_is_asked_for_on_request_and_is_of_no_use_to_others(
 ) -> None:
     image = add_image(database)
     with database.connect() as connection:
-        connection.execute(
-            text("""
-                INSERT INTO plate.exposure_time (
-                    plate_id, source, reading, start_utc, mid_utc, time_quality, evidence
-                )
-                SELECT plate_id, 'plate header', 'literal', :start, :start, 'conflicting', 'toy' FROM plate.image
-            """),
-            {"start": MID_EXPOSURE - timedelta(days=1, minutes=20)},
-        )
+        set_literal_time(connection, image, MID_EXPOSURE - timedelta(days=1, minutes=20))
     server.objects.append(asteroid_there(MID_JD - 1 - 20 / 1440, "3 Juno"))
     assert fetch(database, server, [image], reading="literal").complete == 1
     assert fetch(database, server, [image]).complete == 1
