@@ -14,11 +14,14 @@ from vascodb.extract.passes import fit_psf, full_pass2, pass1
 from vascodb.loaders.registry import catalog
 from vascodb.loaders.tables import read_sources
 from vascodb.plates.images import read_image
+from vascodb.plates.register import tile_of
+from vascodb.plates.tiles import tile_centre
 
 __all__ = ["candidates_the_seed_way"]
 
 Floats = NDArray[np.float64]
 MATCH_RADIUS_ARCSEC = 5.0
+CIRCLE_ARCMIN = 30.0
 
 
 def candidates_the_seed_way(image_path: Path, reference_path: Path, folder: Path) -> dict[str, Any]:
@@ -50,13 +53,15 @@ def candidates_the_seed_way(image_path: Path, reference_path: Path, folder: Path
     chord = 2 * np.sin(np.radians(MATCH_RADIUS_ARCSEC / 3600) / 2)
     distance, _ = cKDTree(star).query(found, distance_upper_bound=chord)
     left = ~np.isfinite(distance)
+    centre = _unit(*(np.atleast_1d(angle) for angle in tile_centre(tile_of(image))))
+    left &= np.linalg.norm(found - centre, axis=1) <= 2 * np.sin(np.radians(CIRCLE_ARCMIN / 60) / 2)
     lap("match")
     numbers = detections.number[_gates(detections, measured, left)]
     lap("gates")
     return {
         "candidates": sorted(int(n) for n in numbers),
         "detections": len(detections),
-        "unmatched": int(left.sum()),
+        "unmatched": int(np.isinf(distance).sum()),
         "psf_fwhm_px": psf.fwhm_px,
         "psf_stars": psf.accepted,
         "seconds": seconds,

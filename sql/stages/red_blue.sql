@@ -27,6 +27,73 @@ AS $$
 $$;
 COMMENT ON FUNCTION stage.replication_quality IS 'Whether a detection passes the replication pipeline''s quality filter';
 
+-- Images of blue plates that an image of a red one is compared with: extracted, near enough to overlap it, and where
+-- same_field only those of the plate of the same number. An extraction without a single detection is no evidence of
+-- an empty sky.
+CREATE OR REPLACE FUNCTION stage.blue_images(which_extraction_id bigint, same_field boolean)
+RETURNS TABLE (extraction_id bigint, plate_id text, tile_id text, scale_arcsec_px double precision, footprint int8multirange)
+LANGUAGE sql STABLE ROWS 4
+AS $$
+    WITH red AS MATERIALIZED (
+        SELECT i.plate_id, i.ra, i.dec, i.radius_deg + coalesce(w.radius_deg, 0) AS reach_deg
+        FROM vasco.extraction AS e
+        JOIN plate.image AS i USING (image_id)
+        CROSS JOIN (
+            SELECT max(b.radius_deg) AS radius_deg FROM plate.image AS b WHERE b.band = 'blue' AND b.status = 'ok'
+        ) AS w
+        WHERE e.extraction_id = which_extraction_id AND i.band = 'red'
+    )
+    -- Adding nothing to a footprint keeps it from being unpacked anew for every detection.
+    SELECT e.extraction_id, i.plate_id, i.tile_id, i.scale_arcsec_px, i.footprint + '{}'
+    FROM red
+    CROSS JOIN LATERAL (
+        SELECT b.* FROM plate.image AS b
+        WHERE q3c_join(red.ra, red.dec, b.ra, b.dec, red.reach_deg)
+        OFFSET 0
+    ) AS i
+    JOIN vasco.extraction AS e USING (image_id)
+    WHERE i.band = 'blue' AND i.status = 'ok'
+    AND (NOT same_field OR substr(i.plate_id, 3) = substr(red.plate_id, 3))
+    AND EXISTS (SELECT 1 FROM vasco.detection AS a WHERE a.extraction_id = e.extraction_id)
+$$;
+COMMENT ON FUNCTION stage.blue_images IS 'Extracted images of blue plates that overlap an image of a red one';
+
+-- Blue detections that SPREAD_MODEL decides about: near what a red_blue stage is going to judge, and past all the rest
+-- of the quality filter.
+CREATE OR REPLACE FUNCTION stage.blue_unmeasured(which_run_id bigint, stage_name text, extraction_ids bigint[] DEFAULT NULL)
+RETURNS TABLE (extraction_id bigint, number integer)
+LANGUAGE sql STABLE
+AS $$
+    SELECT DISTINCT b.extraction_id, (n.detection).number
+    FROM vasco.run_stage AS s
+    JOIN vasco.run_image AS r USING (run_id)
+    CROSS JOIN LATERAL (
+        SELECT array_agg(k.extraction_id) AS ids, array_agg(k.scale_arcsec_px) AS scales_arcsec_px
+        FROM stage.blue_images(r.extraction_id, s.parameters ->> 'field' = 'same') AS k
+    ) AS blue
+    CROSS JOIN LATERAL (
+        SELECT i.ra, i.dec, (s.parameters ->> 'radius_arcsec')::double precision / 3600 AS radius_deg
+        FROM stage.input(which_run_id, stage_name, ARRAY[r.extraction_id]) AS i
+        -- Where there is nothing to compare with, nothing is looked at.
+        WHERE blue.ids IS NOT NULL
+        OFFSET 0
+    ) AS d
+    CROSS JOIN LATERAL (
+        SELECT a AS detection FROM vasco.detection AS a
+        WHERE q3c_join(d.ra, d.dec, a.ra, a.dec, d.radius_deg)
+        OFFSET 0
+    ) AS n
+    CROSS JOIN LATERAL unnest(blue.ids, blue.scales_arcsec_px) AS b (extraction_id, scale_arcsec_px)
+    WHERE s.run_id = which_run_id AND s.stage = stage_name
+    AND s.parameters ->> 'counterparts' = 'quality'
+    AND (extraction_ids IS NULL OR r.extraction_id = ANY (extraction_ids))
+    AND b.extraction_id = (n.detection).extraction_id
+    AND (n.detection).spread_model IS NULL
+    AND stage.replication_quality(n.detection, b.scale_arcsec_px) IS NULL
+    ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION stage.blue_unmeasured IS 'Blue detections that need SPREAD_MODEL before a red_blue stage can judge';
+
 CREATE OR REPLACE FUNCTION stage.red_blue(
     which_run_id bigint, stage_name text, params jsonb, extraction_ids bigint[] DEFAULT NULL
 )
@@ -40,7 +107,6 @@ DECLARE
     edge double precision := (params ->> 'edge_arcsec')::double precision;
     all_count boolean := CASE params ->> 'counterparts' WHEN 'any' THEN true WHEN 'quality' THEN false END;
     same_field boolean := CASE params ->> 'field' WHEN 'same' THEN true WHEN 'any' THEN false END;
-    widest double precision := (SELECT max(i.radius_deg) FROM plate.image AS i WHERE i.band = 'blue' AND i.status = 'ok');
     image record;
 BEGIN
     IF (radius > 0 AND edge >= radius) IS NOT TRUE OR num_nulls(all_count, same_field) > 0 THEN
@@ -50,26 +116,15 @@ BEGIN
     END IF;
 
     FOR image IN
-        SELECT e.extraction_id, i.plate_id, i.band, i.ra, i.dec, i.radius_deg + coalesce(widest, 0) AS reach_deg
+        SELECT e.extraction_id, i.band
         FROM vasco.run_image AS r
         JOIN vasco.extraction AS e USING (extraction_id)
         JOIN plate.image AS i USING (image_id)
         WHERE r.run_id = which_run_id AND (extraction_ids IS NULL OR e.extraction_id = ANY (extraction_ids))
     LOOP
         RETURN QUERY
-        -- Adding nothing to a footprint keeps it from being unpacked anew for every detection. An extraction
-        -- without a single detection is no evidence of an empty sky.
         WITH blue AS MATERIALIZED (
-            SELECT e.extraction_id, i.plate_id, i.tile_id, i.scale_arcsec_px, i.footprint + '{}' AS footprint
-            FROM (
-                SELECT b.* FROM plate.image AS b
-                WHERE q3c_join(image.ra, image.dec, b.ra, b.dec, image.reach_deg)
-                OFFSET 0
-            ) AS i
-            JOIN vasco.extraction AS e USING (image_id)
-            WHERE image.band = 'red' AND i.band = 'blue' AND i.status = 'ok'
-            AND (NOT same_field OR substr(i.plate_id, 3) = substr(image.plate_id, 3))
-            AND EXISTS (SELECT 1 FROM vasco.detection AS a WHERE a.extraction_id = e.extraction_id)
+            SELECT b.* FROM stage.blue_images(image.extraction_id, same_field) AS b
         )
         SELECT
             image.extraction_id, d.number,

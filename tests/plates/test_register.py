@@ -92,8 +92,8 @@ def test_an_image_that_cannot_be_searched_leaves_no_row(connection, tmp_path: Pa
 
 def test_a_refused_image_is_recorded_once_with_the_reason(connection: Connection, tmp_path: Path) -> None:
     image = read_image(image_file(tmp_path / "x.fits", cutout_header(SURVEY="SERC-J", REGION="S134")))
-    record_refused_image(connection, image)
-    record_refused_image(connection, image)
+    record_refused_image(connection, image, image.refusal)
+    record_refused_image(connection, image, image.refusal)
     row = connection.execute(text("SELECT * FROM plate.image")).one()
     assert (row.status, row.plate_id, row.survey, row.band, row.tile_id) == ("refused", "S134", "SERC-J", "other", None)
     assert "SERC-J" in row.status_reason

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from toysky import ToySky
 
-from vascodb.pipeline.runs import ensure_run
+from vascodb.pipeline.runs import add_images, ensure_run
 from vascodb.plates.footprint import multirange
 from vascodb.profiles import Profile, StageDefinition
 
@@ -473,6 +473,51 @@ def test_only_blue_detections_of_quality_count(two_colours: ToySky, columns, exp
     # One of quality beside it decides.
     two_colours.detections(two_colours.blue, [10.1], [3 * ARCSEC], first=2, **QUALITY)
     assert outcomes(two_colours, red_blue(), e)[1] == "fail"
+
+
+UNMEASURED = "(spread_model, spreaderr_model) = (NULL, NULL)"
+
+
+def unmeasured(toy: ToySky, profile: Profile, extraction_id: int) -> list[tuple[int, int]]:
+    """Image and number of what has to be measured before the stage can judge."""
+    run_id = ensure_run(toy.connection, profile)
+    add_images(toy.connection, run_id, [extraction_id])
+    rows = toy.execute("SELECT * FROM stage.blue_unmeasured(:r, :s)", r=run_id, s=profile.stages[0].stage)
+    return [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("columns", "wanted"),
+    [
+        ({}, True), ({"flags": 4}, False), ({"snr_win": 29.0}, False), ({"fwhm_image": 1.9}, False),
+        ({"snr_win": np.nan}, True), ({"spread_model": -0.5, "spreaderr_model": 0.1}, False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_only_blue_detections_that_spread_model_decides_about_are_measured(
+    two_colours: ToySky, columns, wanted: bool
+) -> None:
+    bare = QUALITY | {"spread_model": None, "spreaderr_model": None}
+    e, blue = two_colours.extraction_id, two_colours.blue
+    # The first is far from all red ones, the second has what it needs.
+    two_colours.detections(blue, [10.05, 10.0], [0.0, 4 * ARCSEC], first=2, **QUALITY)
+    two_colours.execute(f"UPDATE vasco.detection SET {UNMEASURED} WHERE extraction_id = :b AND number = 2", b=blue)
+    two_colours.detections(blue, [10.1], [-3 * ARCSEC], first=4, **bare | columns)
+    assert unmeasured(two_colours, red_blue(), e) == ([(blue, 4)] if wanted else [])
+    assert unmeasured(two_colours, red_blue("any"), e) == []
+    assert unmeasured(two_colours, red_blue(radius=2), e) == []
+
+
+def test_nothing_is_measured_on_blue_plates_of_other_fields(two_colours: ToySky) -> None:
+    two_colours.execute(
+        f"UPDATE vasco.detection SET {UNMEASURED} WHERE extraction_id = :b",
+        b=two_colours.blue,
+    )
+    two_colours.execute("UPDATE plate.image SET plate_id = 'XO002' WHERE image_id = :b", b=two_colours.blue)
+    assert unmeasured(two_colours, red_blue(), two_colours.extraction_id) == []
+    assert unmeasured(two_colours, red_blue(field="any"), two_colours.extraction_id) == [(two_colours.blue, 1)]
+    # A blue image itself has none to be compared with.
+    assert unmeasured(two_colours, red_blue(field="any"), two_colours.blue) == [(two_colours.blue, 1)]
 
 
 @pytest.mark.parametrize(

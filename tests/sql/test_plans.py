@@ -174,7 +174,7 @@ def test_coverage_and_gaps_are_changed_by_looking_at_what_they_overlap(crowded: 
 _WITHIN_OTHERS = {
     "sky.circle_uncovered": "sky.circle_covered", "sky.cells_about": "sky.match_rate",
     "sky.plates_near": "sky.plates_at", "api.nearest_fixed": "api.nearest_sources",
-    "stage.moving": "stage.{stage}", "stage.red_blue": "stage.{stage}",
+    "stage.moving": "stage.{stage}", "stage.red_blue": "stage.{stage}", "stage.blue_images": "stage.blue_unmeasured",
     "stage.persistence": "stage.apply", "stage.duplicate_pool": "stage.apply",
     "sky.moving_agreement": "api.moving_near",
 }  # fmt: skip
@@ -257,6 +257,14 @@ def test_stages_on_look_ups_handle_each_detection_a_few_times(crowded: ToySky) -
             crowded, f"SELECT v.* FROM ({of_run} WHERE r.stage = '{stage}') AS k CROSS JOIN LATERAL {judge}",
             400 * N_DETECTIONS,
         )  # fmt: skip
+        if stage == "red_blue":
+            crowded.execute(
+                "UPDATE vasco.detection SET (spread_model, spreaderr_model) = (NULL, NULL) WHERE extraction_id = :b",
+                b=blue,
+            )
+            found = assert_work(
+                crowded, f"SELECT * FROM stage.blue_unmeasured({run_id}, '{stage}', ARRAY[{e}])", 400 * N_DETECTIONS
+            )
         if stage in ("moving", "red_blue"):
             assert "detection_sky" in {n.get("Index Name") for plan in found for n in nodes(plan)}
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vascodb.cli.options import AngleType, existing_path
 from vascodb.db import Database
 from vascodb.errors import InputError, ServiceError
+from vascodb.plates.images import SearchBand
 from vascodb.plates.plan import Survey, read_plan, tile_centre
 from vascodb.settings import Settings
 
@@ -99,8 +100,10 @@ def fetch_tile(
         _report(totals, "tiles", source.service)
 
 
-def fetched_tile(tile_id: str | None, ra: float | None, dec: float | None, size_arcmin: float) -> Path:
-    """The file of a red tile, which is downloaded if it is not there.
+def fetched_tile(
+    tile_id: str | None, ra: float | None, dec: float | None, size_arcmin: float, band: SearchBand
+) -> Path:
+    """The file of a tile of that band, which is downloaded if it is not there.
 
     Raises
     ------
@@ -111,7 +114,8 @@ def fetched_tile(tile_id: str | None, ra: float | None, dec: float | None, size_
     """
     from vascodb.loaders.images.stsci import StsciCutouts, wanted_tile  # noqa: PLC0415
 
-    wanted = wanted_tile(*_centre(tile_id, ra, dec), size_arcmin, tile_id=tile_id)
+    survey: Survey = "poss1_red" if band == "red" else "poss1_blue"
+    wanted = wanted_tile(*_centre(tile_id, ra, dec), size_arcmin, survey, tile_id=tile_id)
     totals = _fetch(StsciCutouts(), [wanted], "tiles", None, None, None, force=False, dry_run=False)
     assert totals is not None
     return _the_one_path(totals)

@@ -16,6 +16,7 @@ from vascodb.db import Database
 from vascodb.errors import InputError
 from vascodb.pipeline.ingest import ingest_image
 from vascodb.pipeline.report import IngestReport
+from vascodb.plates.images import SearchBand
 from vascodb.profiles import load_profile
 from vascodb.settings import Settings
 
@@ -27,7 +28,14 @@ SOME_UNKNOWN = 3
 @click.command("ingest-tile", epilog="Example: vascodb ingest-tile --fits plate.fits")
 @click.argument("tile_id", required=False)
 @click.option(
-    "--fits", "path", type=existing_path, metavar="FILE", help="FITS image of a POSS-I red plate, or of a part of one."
+    "--fits", "path", type=existing_path, metavar="FILE", help="FITS image of a POSS-I plate, or of a part of one."
+)
+@click.option(
+    "--band",
+    type=click.Choice(["red", "blue"]),
+    default="red",
+    show_default=True,
+    help="Of the plate. A blue one is there for red ones to be compared with; it has no candidates.",
 )
 @click.option(
     "--ra", type=float, metavar="DEG", help="Right ascension of a tile that is downloaded if it is not there."
@@ -52,6 +60,7 @@ SOME_UNKNOWN = 3
 def ingest_tile(
     tile_id: str | None,
     path: Path | None,
+    band: SearchBand,
     ra: float | None,
     dec: float | None,
     size: float,
@@ -72,7 +81,7 @@ def ingest_tile(
     if path is None:
         if (tile_id is None) == (ra is None) or (ra is None) != (dec is None):
             raise InputError("name an image (--fits FILE), a tile, or a position (--ra DEG --dec DEG)")
-        path = fetched_tile(tile_id, ra, dec, size)
+        path = fetched_tile(tile_id, ra, dec, size, band)
     elif ra is not None or dec is not None:
         raise InputError("--fits FILE says where the tile is; leave out --ra and --dec")
     console = Console(stderr=True)
@@ -84,6 +93,7 @@ def ingest_tile(
             path,
             profile,
             tile_id=tile_id,
+            band=band,
             measure_all=full_pass2,
             progress=lambda step: status.update(f"{name}: {step}"),
         )
@@ -110,14 +120,16 @@ class _Quiet:
 def print_report(report: IngestReport) -> None:
     """Print what happened to an image, for people."""
     console = PlainConsole(120)
-    console.print(f"[bold]{report.tile_id}[/] on plate {report.plate_id}, judged by run {report.run}")
+    judged = f"judged by run {report.run}" if report.run else "blue: to be compared with, judged by no run"
+    console.print(f"[bold]{report.tile_id}[/] on plate {report.plate_id}, {judged}")
     console.print(f"{report.detections} detections, {report.measured} measured against the PSF")
     states = Table("catalogue", "matched", "clear", "unknown", "not covered", box=None, header_style="bold")
     for name, count in report.catalogs.items():
         states.add_row(name, *(str(count[state]) for state in ("matched", "clear", "unknown", "not_covered")))
     console.print(states)
-    _print_stages(console, report)
-    console.print(f"[bold]{report.candidates} candidates[/]")
+    if report.run:
+        _print_stages(console, report)
+        console.print(f"[bold]{report.candidates} candidates[/]")
     for warning in report.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     parts = ", ".join(f"{part} {value:.2f}" for part, value in report.seconds.items() if part != "total")

@@ -21,11 +21,11 @@ from vascodb.pipeline.detections import load_detections, save_detections, save_m
 from vascodb.pipeline.judging import Judge, Transactions
 from vascodb.pipeline.matching import fit_positions, match_image
 from vascodb.pipeline.measurers import pixel_measurers
-from vascodb.pipeline.measuring import psf_measurers, psf_targets
+from vascodb.pipeline.measuring import BlueMeasurer, PsfMeasurer, psf_measurers, psf_targets
 from vascodb.pipeline.report import IngestReport, read_report
 from vascodb.pipeline.runs import add_images, ensure_run
 from vascodb.pipeline.scratch import working_folder
-from vascodb.plates.images import PlateImage, read_image
+from vascodb.plates.images import PlateImage, SearchBand, read_image
 from vascodb.plates.register import record_image, record_refused_image, tile_of
 from vascodb.profiles import Profile
 
@@ -40,6 +40,7 @@ def ingest_image(
     profile: Profile,
     *,
     tile_id: str | None = None,
+    band: SearchBand = "red",
     measure_all: bool = False,
     progress: Progress = lambda _: None,
 ) -> IngestReport:
@@ -50,16 +51,20 @@ def ingest_image(
     is one transaction: the image is there with its verdicts, or nothing of it is. Doing it again
     does only what is missing, such as new matches after more references were loaded.
 
+    A blue plate is there to be compared with: it is extracted and matched, and no run judges it.
+
     Parameters
     ----------
     database : `Database`
         Where to.
     path : `~pathlib.Path`
-        FITS image of a POSS-I red plate or a part of one.
+        FITS image of a POSS-I plate or a part of one.
     profile : `Profile`
         What to judge by.
     tile_id : str, optional
         Tile that the image covers; by default named after its centre.
+    band : {'red', 'blue'}, optional
+        Of the plate. An image of another is refused.
     measure_all : bool, optional
         Measure every detection against the PSF in a full pass 2, as the seeds do. The numbers are
         the same to the last bit.
@@ -69,7 +74,7 @@ def ingest_image(
     Raises
     ------
     WrongSurveyError
-        If the image is not of a POSS-I red plate; it is recorded as refused.
+        If the image is not of a POSS-I plate of that band; it is recorded as refused.
     InputError
         If the image cannot be used; nothing is stored.
     ToolError
@@ -77,10 +82,10 @@ def ingest_image(
     """
     started = time.perf_counter()
     image = read_image(path)
-    if image.refusal is not None:
+    if (refusal := image.refusal_as(band)) is not None:
         with database.connect() as connection:
-            record_refused_image(connection, image)
-        raise WrongSurveyError(f"{path}: {image.refusal}; recorded and refused")
+            record_refused_image(connection, image, refusal)
+        raise WrongSurveyError(f"{path}: {refusal}; recorded and refused")
     with _naming(path):
         tile = tile_of(image, tile_id)
     with working_folder(database.settings.work_dir) as folder, loading(database) as connection:
@@ -88,7 +93,7 @@ def ingest_image(
         extraction_id = job.extract_and_match(tile)
         if measure_all:
             job.measure_all(extraction_id)
-        run_id = job.judge(extraction_id)
+        run_id = job.judge(extraction_id) if band == "red" else None
         job.seconds["total"] = time.perf_counter() - started
         return read_report(connection, run_id, extraction_id, profile, path, job.seconds)
 
@@ -195,7 +200,12 @@ class _Ingest:
             Judge(
                 lambda: nullcontext(self.connection),
                 run_id,
-                {**psf_measurers(self.profile, self), **pixel_measurers(self.progress)},
+                {
+                    **psf_measurers(self.profile, self),
+                    **pixel_measurers(self.progress),
+                    # What it compares with are other images, which are measured from their own files.
+                    "red_blue": BlueMeasurer(PsfMeasurer(self.database, self.profile, self.progress)),
+                },
                 lambda at: self.progress(f"judge: {at.stage}"),
                 # Of two images at once each would miss the other; the second waits until the first is there to see.
                 lambda: advisory_lock(self.connection, f"run {run_id}"),

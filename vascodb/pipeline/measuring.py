@@ -1,6 +1,8 @@
 """Measure detections against the PSF of their image: what a stage is going to judge, and a sample of stars."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from vascodb.pipeline.judging import Measurer, Transactions
 from vascodb.pipeline.scratch import working_folder
 from vascodb.profiles import Profile
 
-__all__ = ["PsfMeasurer", "psf_measurers", "psf_targets"]
+__all__ = ["BlueMeasurer", "PsfMeasurer", "psf_measurers", "psf_targets"]
 
 # Stage functions that read SPREAD_MODEL, whatever their parameters.
 _READ_SPREAD_MODEL = ("spread_model", "mad_clip", "morph")
@@ -68,9 +70,10 @@ class PsfMeasurer:
             with transactions() as connection:
                 targets = psf_targets(connection, run_id, stage.stage, extraction_id, self._profile.reference_stars)
                 if targets:
-                    self._measure_image(connection, extraction_id, targets)
+                    self.measure_image(connection, extraction_id, targets)
 
-    def _measure_image(self, connection: Connection, extraction_id: int, targets: Sequence[int]) -> None:
+    def measure_image(self, connection: Connection, extraction_id: int, targets: Sequence[int]) -> None:
+        """Measure some detections of one image, if its file is still the one that was extracted."""
         image = connection.execute(
             text("""
                 SELECT i.path, i.sha256, i.tile_id
@@ -98,3 +101,29 @@ class PsfMeasurer:
             detections = load_detections(connection, extraction_id)
             measurements = measure(path, config, psf, detections, targets, folder)
             save_measurements(self._database, connection, extraction_id, measurements)
+
+
+class BlueMeasurer:
+    """Measures detections on blue plates that decide whether a detection on a red one is red only.
+
+    Veto first there, too: of a whole blue plate only what lies near a detection that is left, and what nothing but
+    SPREAD_MODEL decides about.
+
+    Parameters
+    ----------
+    psf : `PsfMeasurer`
+        Measures one image.
+    """
+
+    def __init__(self, psf: PsfMeasurer) -> None:
+        self._psf = psf
+
+    def measure(self, transactions: Transactions, run_id: int, stage: Row[Any], extraction_ids: Sequence[int]) -> None:
+        """Measure what the stage is going to compare with, blue image by blue image."""
+        with transactions() as connection:
+            rows = connection.execute(
+                text("SELECT extraction_id, number FROM stage.blue_unmeasured(:run_id, :stage, :ids)"),
+                {"run_id": run_id, "stage": stage.stage, "ids": list(extraction_ids)},
+            ).all()
+            for blue_id, of_image in groupby(rows, key=itemgetter(0)):
+                self._psf.measure_image(connection, blue_id, [number for _, number in of_image])

@@ -20,8 +20,10 @@ class IngestReport:
     ----------
     image : str
         The file.
-    tile_id, plate_id, run : str
-        Tile, true plate, and the run that judged.
+    tile_id, plate_id : str
+        Tile, and true plate.
+    run : str or None
+        The run that judged; none judges a blue plate.
     detections, measured, candidates : int
         Detections; those with PSF columns; those that passed every stage.
     catalogs : mapping
@@ -42,7 +44,7 @@ class IngestReport:
     image: str
     tile_id: str
     plate_id: str
-    run: str
+    run: str | None
     detections: int
     catalogs: Mapping[str, Mapping[str, int]]
     measured: int
@@ -68,9 +70,14 @@ class IngestReport:
 
 
 def read_report(
-    connection: Connection, run_id: int, extraction_id: int, profile: Profile, path: Path, seconds: Mapping[str, float]
+    connection: Connection,
+    run_id: int | None,
+    extraction_id: int,
+    profile: Profile,
+    path: Path,
+    seconds: Mapping[str, float],
 ) -> IngestReport:
-    """Read back what a run says of an extraction."""
+    """Read back what is known of an extraction, and what a run says of it if one judged it."""
     of_both = {"run_id": run_id, "extraction_id": extraction_id}
     head = connection.execute(
         text("""
@@ -116,10 +123,10 @@ def read_report(
         detections=head.n_detections,
         catalogs=catalogs,
         measured=head.measured,
-        vetoes={stage: counts[stage] for stage in profile.vetoes},
-        gates={stage: counts[stage] for stage in profile.gates},
+        vetoes={stage: counts[stage] for stage in profile.vetoes if counts},
+        gates={stage: counts[stage] for stage in profile.gates if counts},
         remaining={stage: row["remaining"] for stage, row in rows.items()},
-        candidates=rows[profile.stages[-1].stage]["remaining"],
+        candidates=rows[profile.stages[-1].stage]["remaining"] if rows else 0,
         warnings=head.tool_warnings,
         seconds=seconds,
         tolerated={s.stage: s.tolerates for s in profile.stages if s.tolerates},

@@ -25,7 +25,7 @@ class Selection:
     plan : `~pathlib.Path` or None
         A plan of tiles; those not ingested yet are left for later.
     everything : bool
-        Every image of this database that was ingested, releases left out.
+        Every image of a red plate that was ingested, releases left out.
     """
 
     tiles: Sequence[str] = ()
@@ -70,12 +70,12 @@ def select_images(connection: Connection, selection: Selection, extraction: str)
     Raises
     ------
     InputError
-        If a tile or plate that is named has no image, or a plan has none at all.
+        If a tile or plate that is named has no image, a plan has none at all, or a plate is blue.
     """
     planned = {tile.tile_id for tile in read_plan(selection.plan)} if selection.plan else set()
     rows = connection.execute(
         text("""
-            SELECT DISTINCT ON (i.image_id) e.extraction_id, i.tile_id, i.plate_id
+            SELECT DISTINCT ON (i.image_id) e.extraction_id, i.tile_id, i.plate_id, i.band
             FROM plate.image AS i
             JOIN vasco.extraction AS e USING (image_id)
             WHERE i.status = 'ok' AND e.config_name = :extraction
@@ -91,6 +91,10 @@ def select_images(connection: Connection, selection: Selection, extraction: str)
             "plates": list(selection.plates),
         },
     ).all()
+    blue = {row.plate_id for row in rows if row.band == "blue"} & set(selection.plates)
+    if blue:
+        raise InputError(f"plate {min(blue)} is blue: it is there to be compared with, and no run judges it")
+    rows = [row for row in rows if row.band != "blue"]
     tiles = {row.tile_id for row in rows}
     _refuse_missing("tile", set(selection.tiles) - tiles)
     _refuse_missing("plate", set(selection.plates) - {row.plate_id for row in rows})

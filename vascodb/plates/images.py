@@ -20,9 +20,10 @@ from vascodb.ids import file_sha256
 from vascodb.plates.dates import ExposureTimes, read_exposure_times
 from vascodb.plates.solution import Astrometry, read_astrometry
 
-__all__ = ["PlateImage", "band_of", "header_to_dict", "read_image", "survey_of"]
+__all__ = ["PlateImage", "SearchBand", "band_of", "header_to_dict", "read_image", "survey_of"]
 
 Band = Literal["red", "blue", "other"]
+SearchBand = Literal["red", "blue"]
 RED_SURVEY, BLUE_SURVEY = "POSSI-E", "POSSI-O"
 
 _BLOCK_BYTES = 2880
@@ -71,7 +72,7 @@ class PlateImage:
         """Why it cannot be used for the search, or None for a POSS-I red plate."""
         return self.refusal_as("red")
 
-    def refusal_as(self, band: Literal["red", "blue"]) -> str | None:
+    def refusal_as(self, band: SearchBand) -> str | None:
         """Why it is no plate of POSS-I in that band, or None if it is one."""
         if band_of(self.survey) == band and self.plate_id is not None:
             return None

@@ -65,6 +65,10 @@ def record_image(connection: Connection, image: PlateImage, tile_id: str) -> int
         position at the plate's epoch needs it.
     """
     identity = image_id(image)
+    # Refused as a plate of the other band, it may be what is wanted now.
+    connection.execute(
+        text("DELETE FROM plate.image WHERE image_id = :image_id AND status = 'refused'"), {"image_id": identity}
+    )
     stored = connection.execute(
         text("SELECT tile_id FROM plate.image WHERE image_id = :image_id"), {"image_id": identity}
     ).first()
@@ -110,9 +114,9 @@ def record_image(connection: Connection, image: PlateImage, tile_id: str) -> int
     return identity
 
 
-def record_refused_image(connection: Connection, image: PlateImage) -> None:
-    """Store that an image was offered and refused, and why; once."""
-    _insert(connection, _common(image) | {"status": "refused", "status_reason": image.refusal} | _UNUSED)
+def record_refused_image(connection: Connection, image: PlateImage, reason: str) -> None:
+    """Store that an image was offered and refused, and why; once, and not where it is in use."""
+    _insert(connection, _common(image) | {"status": "refused", "status_reason": reason} | _UNUSED)
 
 
 def _save_tile(connection: Connection, image: PlateImage, tile_id: str) -> None:
