@@ -46,7 +46,8 @@ COMMENT ON FUNCTION stage.object_members IS
     'Detections that reached a stage of a run (null: its candidates), each with the detection that represents its object';
 
 -- Objects with their mean position (the mean of unit vectors, summed in one order, so that it is the same to the last
--- bit each time) and with the plates that contain them: by the footprints of images, by the scans of whole plates.
+-- bit each time) and with the plates that contain them: by the footprints of images, by the scans of whole plates. Blue
+-- ones are no second look at what is searched for on red ones, and left out.
 CREATE OR REPLACE FUNCTION stage.objects(
     which_run_id bigint, of_stage text, plate_link_arcsec double precision, sky_link_arcsec double precision
 )
@@ -92,7 +93,10 @@ AS $$
         FROM (
             SELECT u.plate_id FROM unnest(o.plates) AS u (plate_id)
             UNION ALL
-            SELECT i.plate_id FROM sky.images_at(p.ra, p.dec, o.cell) AS i
+            SELECT i.plate_id
+            FROM sky.images_at(p.ra, p.dec, o.cell) AS i
+            CROSS JOIN LATERAL (SELECT m.band FROM plate.image AS m WHERE m.image_id = i.image_id OFFSET 0) AS colour
+            WHERE colour.band IS DISTINCT FROM 'blue'
             UNION ALL
             SELECT w.plate_id FROM sky.plates_at(p.ra, p.dec) AS w WHERE w.band = 'red'
         ) AS k

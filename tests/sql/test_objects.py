@@ -229,6 +229,8 @@ def three_plates(toy: ToySky) -> ToySky:
     plate(toy, "XE004", 359.0, 62.0)
     for name, ra in (("XE001", 0.0), ("XE001", 0.3), ("XE002", 0.0), ("XE003", 0.0)):
         image(toy, name, ra, 60.0)
+    # A blue plate is no second look at what is searched for on red ones.
+    toy.execute("UPDATE plate.image SET band = 'blue' WHERE image_id = :i", i=image(toy, "XO001", 0.0, 60.0))
     toy.detections(1, [0.0, 0.1, 0.2], [60.0] * 3, snr_win=[50, 50, 10])
     toy.detections(2, [0.0 + 0.2 * ARCSEC], [60.0])
     toy.detections(3, [360 - 8 * ARCSEC], [60.0])
