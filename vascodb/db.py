@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import adbc_driver_postgresql.dbapi as adbc
 from adbc_driver_manager import InternalError as AdbcInternalError
@@ -84,17 +84,15 @@ class Database:
         Its connection is kept for the next who asks, without any lock of its session, unless the context ends
         in an exception: to open one takes ADBC some 60 ms, in which it reads the server's types.
         """
-        with service_errors():
+        with service_errors(), ExitStack() as unless_kept:
             connection = self._idle_connection() or adbc.connect(self.libpq_url, autocommit=True)
-            try:
-                with connection.cursor() as cursor:
-                    # libpq writes what the server remarks, such as on its shutdown, to standard error.
-                    cursor.execute("SET client_min_messages = error")
-                    yield cursor
-                    cursor.execute("SELECT pg_advisory_unlock_all()")
-            except BaseException:
-                connection.close()
-                raise
+            unless_kept.callback(connection.close)
+            with connection.cursor() as cursor:
+                # libpq writes what the server remarks, such as on its shutdown, to standard error.
+                cursor.execute("SET client_min_messages = error")
+                yield cursor
+                cursor.execute("SELECT pg_advisory_unlock_all()")
+            unless_kept.pop_all()
             self._idle.append(connection)
 
     def _idle_connection(self) -> adbc.Connection | None:

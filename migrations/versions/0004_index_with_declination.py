@@ -12,9 +12,9 @@ down_revision = "0003"
 
 def upgrade() -> None:
     """Make the index of every catalogue anew."""
-    run_files("0004_index_with_declination.sql")
+    run_files("0004_index_sky.sql", "0004_up.sql")
 
 
 def downgrade() -> None:
     """Make the index without the declination."""
-    run_files("0004_index_with_declination_down.sql")
+    run_files("0004_index_sky.sql", "0004_down.sql")

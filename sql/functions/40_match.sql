@@ -87,7 +87,6 @@ COMMENT ON FUNCTION stage.look_fixed IS 'What a catalogue of fixed sources says 
 
 -- Where look-ups for moving objects over an image were whole, and where they failed; the newest has the
 -- highest rank.
-DROP FUNCTION IF EXISTS stage.moving_cones(bigint, text);
 CREATE OR REPLACE FUNCTION stage.moving_cones(
     which_image_id bigint, catalog_name text, which_reading text DEFAULT 'corrected', instant text DEFAULT 'mid'
 )

@@ -143,7 +143,6 @@ COMMENT ON FUNCTION stage.circle_looks IS
 -- only where all of the circle is covered. numbers are all that are judged; of those that have stars, star_numbers,
 -- margins and rejections are their worst star's, a rejection null where it does not reject. The parts are brought
 -- together by UNION and GROUP BY, not by a join of a size the planner cannot know.
-DROP FUNCTION IF EXISTS stage.judge_stars(bigint, integer[], double precision[], text[], text[], double precision);
 CREATE OR REPLACE FUNCTION stage.judge_stars(
     which_extraction_id bigint, numbers integer[], star_numbers integer[], margins double precision[], rejections text[],
     catalogs text[], radius_arcsec double precision

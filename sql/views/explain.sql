@@ -133,8 +133,7 @@ COMMENT ON FUNCTION api.nearest_sources IS
 
 -- Moving objects that were predicted to pass by, and what the other families say of each: the match radius is for
 -- matches, this one for people.
-DROP FUNCTION IF EXISTS api.moving_near;
-CREATE FUNCTION api.moving_near(which_extraction_id bigint, which_number integer, radius_arcsec double precision DEFAULT 60)
+CREATE OR REPLACE FUNCTION api.moving_near(which_extraction_id bigint, which_number integer, radius_arcsec double precision DEFAULT 60)
 RETURNS TABLE (
     catalog text, name text, number integer, class text, mag real, sep_arcsec double precision,
     sep_middle_arcsec double precision, trail_arcsec double precision, error_arcsec real, others text

@@ -48,7 +48,6 @@ COMMENT ON FUNCTION api.whole_releases IS 'Releases of which a run has every lis
 -- The images of a run, by the names of their tiles. As in the seeds, the plate is the one that the plan names; where
 -- there was no plan, the one that the image shows. A run that has every list of a release also names the tiles whose
 -- lists are missing there: they have no extraction. tile_path is the image's file, or the tile's folder in the release.
-DROP FUNCTION IF EXISTS api.export_images(bigint);
 CREATE OR REPLACE FUNCTION api.export_images(which_run_id bigint)
 RETURNS TABLE (
     extraction_id bigint, tile_id text, plate_id text, tile_path text, date_obs_raw text, is_imported boolean, note text

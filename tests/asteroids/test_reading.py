@@ -40,7 +40,6 @@ def test_names_numbers_and_slopes(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert found.slope.tolist() == [0.12, 0.15, 0.15]
     assert found.epoch_jd.tolist() == [2459800.5, 2459000.5, 2459000.5]
-    assert found.numbered_to == 1
 
 
 def test_compressed_is_the_same_but_for_its_hash(tmp_path: Path) -> None:

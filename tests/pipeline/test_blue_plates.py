@@ -137,7 +137,7 @@ def test_without_the_blue_file_what_it_would_decide_is_unknown(database: Databas
     copy.write_bytes(blue.read_bytes())
     ingest_image(database, copy, PROFILE, band="blue")
     copy.unlink()
-    ingest_image(database, red, PROFILE)
+    assert any("is not there any more" in warning for warning in ingest_image(database, red, PROFILE).warnings)
     found = verdicts(database)
     doubtful = [reason for outcome, reason in found.values() if outcome == "unknown"]
     assert doubtful and all("a measurement is missing" in str(reason) for reason in doubtful)

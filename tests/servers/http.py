@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,7 +84,7 @@ class _Scheduled:
     when: Callable[[Request], bool] | None = field(default=None)
 
 
-class ServiceServer:
+class ServiceServer(ABC):
     """What the servers of all protocols have in common; each gives `answer`.
 
     Attributes
@@ -111,9 +112,9 @@ class ServiceServer:
 
     # What a protocol gives
 
+    @abstractmethod
     def answer(self, request: Request, fault: str | None) -> Answer:
         """Return the answer to a request, with a content fault applied if one is named."""
-        raise NotImplementedError
 
     def is_data_request(self, request: Request) -> bool:
         """Tell whether the answer carries rows: only then can a content fault show."""

@@ -77,13 +77,6 @@ class Elements:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
-    def numbered_to(self) -> int:
-        """Largest number up to which every numbered body is there: the file surely knows these."""
-        there = np.unique(self.numbers[self.numbers > 0])
-        gaps = np.flatnonzero(there != np.arange(1, len(there) + 1))
-        return int(gaps[0]) if len(gaps) else len(there)
-
     def take(self, which: NDArray[Any]) -> "Elements":
         """The bodies of an index or a mask, in its order."""
         rows = np.arange(len(self))[which]

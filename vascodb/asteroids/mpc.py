@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from datetime import date
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -11,20 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vascodb.asteroids.elements import PLUTO, USUAL_SLOPE, Elements, require_bodies
+from vascodb.asteroids.packed import unpack_designation, unpack_epoch, unpack_number
 from vascodb.errors import InputError
 
-__all__ = ["read_orbits", "unpack_designation", "unpack_epoch", "unpack_number"]
+__all__ = ["read_orbits"]
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.bytes_]
 
-_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_CENTURIES = {"I": 1800, "J": 1900, "K": 2000}
-_SURVEYS = {"PLS": "P-L", "T1S": "T-1", "T2S": "T-2", "T3S": "T-3"}
-_FIRST_TILDE_NUMBER = 620_000
 _READABLE = re.compile(r"(?:\((\d+)\))?\s*(.*)")
-_PROVISIONAL = re.compile(r"([IJK]\d\d)([A-HJ-Y])([0-9A-Za-z])(\d)([A-HJ-Z])")
-_JD_OF_ORDINAL = 1721424.5
 _HEADER_LINES = 500
 _LINES_AT_ONCE = 50_000
 _SHORTEST, _LONGEST = 103, 194
@@ -96,67 +90,6 @@ def read_orbits(path: Path, stream: IO[bytes], digest: str) -> Elements:
     return require_bodies(path, found)
 
 
-def unpack_number(packed: str) -> int:
-    """Number of a body as it is packed into five characters: ``00433``, ``A0345``, ``~000z``.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-
-    References
-    ----------
-    .. [1] https://minorplanetcenter.org/iau/info/PackedDes.html
-    """
-    if len(packed) != 5:
-        raise ValueError(f"{packed!r} is no packed number")
-    if packed[0] != "~":
-        return _DIGITS.index(packed[0]) * 10_000 + int(packed[1:])
-    number = 0
-    for digit in packed[1:]:
-        number = number * len(_DIGITS) + _DIGITS.index(digit)
-    return _FIRST_TILDE_NUMBER + number
-
-
-def unpack_designation(packed: str) -> str:
-    """Provisional designation as it is packed into seven characters: ``K07Tf8A`` is 2007 TA418, ``PLS2040`` 2040 P-L.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-
-    References
-    ----------
-    .. [1] https://minorplanetcenter.org/iau/info/PackedDes.html
-    """
-    if packed[:3] in _SURVEYS and packed[3:].isdigit() and len(packed) == 7:
-        return f"{int(packed[3:])} {_SURVEYS[packed[:3]]}"
-    if (match := _PROVISIONAL.fullmatch(packed)) is None:
-        raise ValueError(f"{packed!r} is no packed designation")
-    year, half_month, tens, units, second = match.groups()
-    cycle = 10 * _DIGITS.index(tens) + int(units)
-    return f"{_CENTURIES[year[0]] + int(year[1:])} {half_month}{second}{cycle or ''}"
-
-
-def unpack_epoch(packed: str) -> float:
-    """Julian date of an epoch as it is packed into five characters: ``K194R`` is 2019 April 27.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-
-    References
-    ----------
-    .. [1] https://minorplanetcenter.org/iau/info/PackedDates.html
-    """
-    if not re.fullmatch(r"[IJK]\d\d[1-9A-C][1-9A-V]", packed):
-        raise ValueError(f"{packed!r} is no packed date")
-    year = _CENTURIES[packed[0]] + int(packed[1:3])
-    return date(year, _DIGITS.index(packed[3]), _DIGITS.index(packed[4])).toordinal() + _JD_OF_ORDINAL
-
-
 class _Line(NamedTuple):
     number: int
     content: bytes
@@ -197,17 +130,13 @@ def _read_block(path: Path, block: list[_Line]) -> _Orbits:
     values = {name: _column(path, block, table, name, columns) for name, columns in _NUMBERS.items()}
     epochs, which = np.unique(_texts(table, 20, 25), return_inverse=True)
     identities = [_identity(path, line) for line in block]
-    orbits = _Orbits(
-        [name for _, name in identities],
-        np.array([number for number, _ in identities], dtype=np.int64),
-        np.array([_epoch(path, block, which == i, packed) for i, packed in enumerate(epochs)])[which],
-        values,
-        np.all([np.isfinite(value) for name, value in values.items() if name != "G"], axis=0),
-    )
+    numbers = np.array([number for number, _ in identities], dtype=np.int64)
+    epoch_jd = np.array([_epoch(path, block, which == i, packed) for i, packed in enumerate(epochs)])[which]
+    whole = np.all([np.isfinite(value) for name, value in values.items() if name != "G"], axis=0)
     assumed = np.isin(_texts(table, 105, 106), _ASSUMED)
-    usable = orbits.usable & np.isfinite(orbits.epoch_jd) & ~assumed & (values["e"] < 1.0) & (orbits.numbers != PLUTO)
+    usable = whole & np.isfinite(epoch_jd) & ~assumed & (values["e"] < 1.0) & (numbers != PLUTO)
     _refuse_impossible(path, block, values, usable)
-    return orbits._replace(usable=usable)
+    return _Orbits([name for _, name in identities], numbers, epoch_jd, values, usable)
 
 
 def _texts(table: Texts, first: int, end: int) -> Texts:

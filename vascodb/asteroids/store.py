@@ -198,7 +198,6 @@ def _store(
                 "left_out": len(elements.left_out),
                 "brighter_than": elements.limit_mag,
                 "faintest_h": float(np.max(elements.absolute_mag)),
-                "numbered_to": elements.numbered_to,
                 "planets": planets.name,
                 "rtol": accuracy.rtol,
             },

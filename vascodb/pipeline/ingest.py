@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from vascodb.pipeline.detections import load_detections, save_detections, save_m
 from vascodb.pipeline.judging import Judge, Transactions
 from vascodb.pipeline.matching import fit_positions, match_image
 from vascodb.pipeline.measurers import pixel_measurers
-from vascodb.pipeline.measuring import BlueMeasurer, PsfMeasurer, psf_measurers, psf_targets
+from vascodb.pipeline.measuring import PsfMeasurer, psf_targets
 from vascodb.pipeline.report import IngestReport, read_report
 from vascodb.pipeline.runs import add_images, ensure_run
 from vascodb.pipeline.scratch import working_folder
@@ -95,7 +95,8 @@ def ingest_image(
             job.measure_all(extraction_id)
         run_id = job.judge(extraction_id) if band == "red" else None
         job.seconds["total"] = time.perf_counter() - started
-        return read_report(connection, run_id, extraction_id, profile, path, job.seconds)
+        report = read_report(connection, run_id, extraction_id, profile, path, job.seconds)
+        return replace(report, warnings=[*report.warnings, *job.warnings])
 
 
 @contextmanager
@@ -123,6 +124,7 @@ class _Ingest:
         self.config: ExtractionConfig = load_config(self.profile.extraction)
         self.psf: PsfModel | None = None
         self.extraction_id = 0
+        self.warnings: list[str] = []
         self._within = 0.0
 
     def extract_and_match(self, tile_id: str) -> int:
@@ -200,12 +202,13 @@ class _Ingest:
             Judge(
                 lambda: nullcontext(self.connection),
                 run_id,
-                {
-                    **psf_measurers(self.profile, self),
-                    **pixel_measurers(self.progress),
-                    # What it compares with are other images, which are measured from their own files.
-                    "red_blue": BlueMeasurer(PsfMeasurer(self.database, self.profile, self.progress)),
-                },
+                pixel_measurers(
+                    self.profile,
+                    self,
+                    PsfMeasurer(self.database, self.profile, self.progress, self.warnings.append),
+                    self.progress,
+                    self.warnings.append,
+                ),
                 lambda at: self.progress(f"judge: {at.stage}"),
                 # Of two images at once each would miss the other; the second waits until the first is there to see.
                 lambda: advisory_lock(self.connection, f"run {run_id}"),

@@ -7,6 +7,8 @@ from sqlalchemy import Row
 
 from vascodb.measure import measure_shapes
 from vascodb.pipeline.judging import Measurer, Transactions
+from vascodb.pipeline.measuring import BlueMeasurer, PsfMeasurer, psf_measurers
+from vascodb.profiles import Profile
 
 __all__ = ["ShapeMeasurer", "pixel_measurers"]
 
@@ -37,7 +39,27 @@ class ShapeMeasurer:
 
 
 def pixel_measurers(
-    note: Callable[[str], None] = lambda _: None, warn: Callable[[str], None] = lambda _: None
+    profile: Profile,
+    of_images: Measurer,
+    of_stored: PsfMeasurer,
+    note: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Mapping[str, Measurer]:
-    """Measurers that stages need beside SPREAD_MODEL's."""
-    return {"shape": ShapeMeasurer(note, warn)}
+    """Measurers by the stage functions of a profile that need them.
+
+    Parameters
+    ----------
+    profile : `Profile`
+        The profile.
+    of_images : `Measurer`
+        Measures what is judged against the PSF.
+    of_stored : `PsfMeasurer`
+        Measures what it is compared with: other images, from their own files.
+    note, warn : callable, optional
+        See `ShapeMeasurer`.
+    """
+    return {
+        **psf_measurers(profile, of_images),
+        "shape": ShapeMeasurer(note, warn),
+        "red_blue": BlueMeasurer(of_stored),
+    }

@@ -34,7 +34,7 @@ class IngestReport:
     remaining : mapping
         Detections left after each stage and all before it, in order.
     warnings : sequence of str
-        What the extraction tools warned of.
+        What the extraction tools warned of, and what could not be measured and why.
     seconds : mapping
         Wall time of the parts, and the total.
     tolerated : mapping

@@ -13,7 +13,7 @@ from vascodb.errors import InputError
 from vascodb.pipeline.judging import Judge, Measurer, StageProgress
 from vascodb.pipeline.matching import match_image_anew
 from vascodb.pipeline.measurers import pixel_measurers
-from vascodb.pipeline.measuring import BlueMeasurer, PsfMeasurer, psf_measurers
+from vascodb.pipeline.measuring import PsfMeasurer
 from vascodb.pipeline.runs import add_images, open_run
 from vascodb.pipeline.selection import Selected
 from vascodb.profiles import Profile
@@ -155,11 +155,7 @@ class Runner:
         if self.profile.extraction == IMPORTED:
             return {}  # Nobody here ever had the pixels of a release.
         psf = PsfMeasurer(self.database, self.profile, self.note, self.warnings.append)
-        return {
-            **psf_measurers(self.profile, psf),
-            **pixel_measurers(self.note, self.warnings.append),
-            "red_blue": BlueMeasurer(psf),
-        }
+        return pixel_measurers(self.profile, psf, psf, self.note, self.warnings.append)
 
     def _first_that_reads_beyond(self) -> str | None:
         """The first stage that reads what no revision of an image counts; it and what follows are judged each time."""
