@@ -17,8 +17,8 @@ PROGRAM = Path(sys.executable).parent / "vascodb"
 # output and exit status.
 _SERVER = """
 import json, os, sys
-from vascodb.cli.main import main
-import vascodb.loaders.client.configured, vascodb.loaders.fetch.request, vascodb.loaders.sources.tap
+from vascodb.cli import main
+import vascodb.cli.main, vascodb.loaders.client.configured, vascodb.loaders.fetch.request, vascodb.loaders.sources.tap
 
 for line in sys.stdin:
     job = json.loads(line)

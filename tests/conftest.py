@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -40,6 +41,14 @@ def clean_environment(cluster_home: Path) -> Iterator[None]:
                 environment.delenv(name)
         environment.setenv("VASCODB_HOME", str(cluster_home))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeding_ctrl_c() -> Iterator[None]:
+    """Let commands heed Ctrl-C also where a shell has started the tests in the background, and so without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def administer(cluster: Cluster, *statements: str) -> None:

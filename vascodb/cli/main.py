@@ -2,10 +2,9 @@
 
 import logging
 import os
-import signal
 import sys
 import traceback
-from types import FrameType
+from typing import NoReturn
 
 import click
 from pydantic import ValidationError
@@ -31,6 +30,7 @@ from vascodb.cli import (
     simulate,
 )
 from vascodb.cli.interruptible import wait_interruptibly
+from vascodb.cli.interruption import Interruption
 from vascodb.errors import VascodbError
 
 __all__ = ["cli", "main"]
@@ -64,9 +64,14 @@ for group in (
         cli.add_command(command)
 
 
-def main() -> None:
-    """Run the command line; the only place where every exception is caught."""
-    signal.signal(signal.SIGTERM, _terminated)
+def main(interruption: Interruption) -> None:
+    """Run the command line; the only place where every exception is caught.
+
+    Parameters
+    ----------
+    interruption : `Interruption`
+        What was told to stop the command; an error that comes after that is no fault.
+    """
     wait_interruptibly()
     arguments = sys.argv[1:]
     debug = any(a.startswith("-vv") for a in arguments) or arguments.count("-v") > 1
@@ -78,32 +83,40 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; nothing half-done was kept, run the same command again", INTERRUPTED, debug)
-    except VascodbError as error:
-        _fail(str(error), error.exit_status, debug)
-    except ValidationError as error:
-        _fail(_settings_message(error), 1, debug)
+        _interrupted(debug)
     except BrokenPipeError:
         # The reader of our output has gone; that is its business. Python must not stumble over it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except SQLAlchemyError as error:
-        _fail(f"unexpected database error: {_one_line(error)} (-vv shows where)", 1, debug)
     except Exception as error:  # noqa: BLE001
-        _fail(f"unexpected {type(error).__name__}: {_one_line(error)} (-vv shows where)", 1, debug)
+        if interruption.came:
+            _interrupted(debug)
+        _fail(*_told(error), debug)
     sys.exit(result if isinstance(result, int) else 0)
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    # The same way out as Ctrl-C: transactions roll back, child processes end, working files go.
-    raise KeyboardInterrupt
+def _interrupted(debug: bool) -> NoReturn:
+    _fail("interrupted; nothing half-done was kept, run the same command again", INTERRUPTED, debug)
 
 
-def _fail(message: str, status: int, debug: bool) -> None:
+def _fail(message: str, status: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
     click.echo(f"vascodb: {message}", err=True)
     sys.exit(status)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """Say in one line what went wrong, with the exit status."""
+    match error:
+        case VascodbError():
+            return str(error), error.exit_status
+        case ValidationError():
+            return _settings_message(error), 1
+        case SQLAlchemyError():
+            return f"unexpected database error: {_one_line(error)} (-vv shows where)", 1
+        case _:
+            return f"unexpected {type(error).__name__}: {_one_line(error)} (-vv shows where)", 1
 
 
 def _one_line(error: BaseException) -> str:
