@@ -31,22 +31,28 @@ def stilts_version() -> str | None:
     return next((line.split()[-1] for line in said.splitlines() if "STILTS version" in line), "of unknown version")
 
 
-def time_stilts(folder: Path, sky: Any, radius_arcsec: float) -> dict[str, Timing]:
-    """Match the detections with sources at the plate's epoch, each way once.
+def time_stilts(folder: Path, sky: Any, radius_arcsec: float, delta_yr: float) -> dict[str, Timing]:
+    """Match the detections with sources, each way once: moved by the task to the plate's epoch, and moved before.
 
     Both tables are FITS files, which STILTS maps into memory. The first of the times is that of a run that opens a
     file and does nothing.
     """
     sources, detections, out = (folder / name for name in ("sources.fits", "detections.fits", "matched.fits"))
-    write(sources, source_id=sky.stars.source_id, ra=sky.there_ra, dec=sky.there_dec)
+    stars = sky.stars
+    write(
+        sources, source_id=stars.source_id, ra=stars.ra, dec=stars.dec, pmra=stars.pmra.astype(np.float64),
+        pmdec=stars.pmdec.astype(np.float64), there_ra=sky.there_ra, there_dec=sky.there_dec,
+    )  # fmt: skip
     write(detections, number=np.arange(1, len(sky.ra) + 1), ra=sky.ra, dec=sky.dec)
     nothing = np.zeros(len(sky.ra), np.int64), np.full(len(sky.ra), np.nan)
     found = {"start": Timing(*run("tpipe", f"in={detections}", "ifmt=fits", "omode=count"), *nothing)}
-    where = ["ra1=ra", "dec1=dec", "ra2=ra", "dec2=dec"]
-    values = [f"values{i}=ra dec" for i in (1, 2)]
+    moved = f"epochProp({delta_yr}, array(ra, dec, 0, NULL_pmra ? 0 : pmra, NULL_pmdec ? 0 : pmdec, 0))"
+    one = ["tskymatch2", "ra1=ra", "dec1=dec", f"error={radius_arcsec}", "find=best1"]
+    two = ["tmatch2", "matcher=sky", f"params={radius_arcsec}", "find=best1", "values1=ra dec"]
     ways = {
-        "tskymatch2": ["tskymatch2", *where, f"error={radius_arcsec}", "find=best1"],
-        "tmatch2": ["tmatch2", "matcher=sky", *values, f"params={radius_arcsec}", "find=best1"],
+        "tskymatch2: moves the sources, matches": [*one, f"ra2={moved}[0]", f"dec2={moved}[1]"],
+        "tskymatch2: sources moved before": [*one, "ra2=there_ra", "dec2=there_dec"],
+        "tmatch2: sources moved before": [*two, "values2=there_ra there_dec"],
     }
     for name, (task, *options) in ways.items():
         cpu, wall = run(

@@ -158,10 +158,9 @@ def put_detections(connection: Connection, ra: Floats, dec: Floats, epoch_jyear:
         next(toy._ids)
     extraction_id = toy.extraction(place[0], place[1], place[2], epoch_jyear)
     n = len(ra)
-    order = np.argsort(cells(ra, dec))
     columns: dict[str, NDArray[np.generic]] = {
-        "extraction_id": np.full(n, extraction_id), "number": order.astype(np.int32) + 1, "ra": ra[order],
-        "dec": dec[order], "ra_raw": ra[order], "dec_raw": dec[order], "hpx29": cells(ra[order], dec[order]),
+        "extraction_id": np.full(n, extraction_id), "number": np.arange(1, n + 1, dtype=np.int32), "ra": ra, "dec": dec,
+        "ra_raw": ra, "dec_raw": dec, "hpx29": cells(ra, dec),
     }  # fmt: skip
     for name, value in STAR.items():
         kind = np.int16 if name in _SHORTS else np.float64 if name in _DOUBLES else np.float32

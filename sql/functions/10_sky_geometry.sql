@@ -60,6 +60,44 @@ AS $$
 $$;
 COMMENT ON FUNCTION sky.propagate IS 'Position in degrees moved by a proper motion in mas/yr over some years';
 
+-- How far from a position such a moved source is, as the square of the distance of their unit vectors. Both are taken in
+-- the source's own axes, towards east, towards north and outwards, where the source is moved to (east, north, 1), and the
+-- position is at (x, y, z): half the trigonometry of two vectors from the origin. The position comes with the sine and
+-- cosine of its declination, because many sources are held against one.
+DROP FUNCTION IF EXISTS sky.moved_chord_squared(
+    double precision, double precision, double precision, double precision, double precision, double precision,
+    double precision, double precision
+);
+CREATE FUNCTION sky.moved_chord_squared(
+    from_ra_deg double precision, from_dec_deg double precision, pmra_masyr double precision, pmdec_masyr double precision,
+    delta_yr double precision, to_ra_deg double precision, to_sin_dec double precision, to_cos_dec double precision
+)
+RETURNS TABLE (chord_squared double precision)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
+AS $$
+    SELECT
+        (c.x - c.east / c.length) * (c.x - c.east / c.length)
+        + (c.y - c.north / c.length) * (c.y - c.north / c.length)
+        + (c.z - 1 / c.length) * (c.z - 1 / c.length)
+    FROM (
+        SELECT
+            t.x, to_sin_dec * t.cos_dec - t.meridian * t.sin_dec AS y, to_sin_dec * t.sin_dec + t.meridian * t.cos_dec AS z,
+            t.east, t.north, sqrt(1 + t.east * t.east + t.north * t.north) AS length
+        FROM (
+            SELECT
+                sin(radians(from_dec_deg)) AS sin_dec, cos(radians(from_dec_deg)) AS cos_dec,
+                to_cos_dec * sin(radians(to_ra_deg - from_ra_deg)) AS x,
+                to_cos_dec * cos(radians(to_ra_deg - from_ra_deg)) AS meridian,
+                radians(coalesce(pmra_masyr, 0) * delta_yr / 3600000.0) AS east,
+                radians(coalesce(pmdec_masyr, 0) * delta_yr / 3600000.0) AS north
+            OFFSET 0
+        ) AS t
+        OFFSET 0
+    ) AS c
+$$;
+COMMENT ON FUNCTION sky.moved_chord_squared IS
+    'Square of the distance between a position and one moved by a proper motion in mas/yr over some years, as unit vectors';
+
 -- Distance between unit vectors and back. Differences of vectors keep small separations to 1e-10 arcsec, about
 -- as well as positions in degrees do themselves.
 CREATE OR REPLACE FUNCTION sky.chord_squared(sep_arcsec double precision)

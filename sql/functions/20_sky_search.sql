@@ -106,6 +106,7 @@ DECLARE
     image plate.image;
     slow_radius double precision;
     fast_radius double precision;
+    sky_order text;
 BEGIN
     SELECT i.* INTO STRICT image
     FROM vasco.extraction AS e JOIN plate.image AS i USING (image_id)
@@ -113,28 +114,32 @@ BEGIN
     slow_radius := (radius_arcsec + sky.slow_padding_arcsec(image.epoch_jyear)) / 3600;
     -- A windowed position may lie some pixels outside the image.
     fast_radius := image.radius_deg + (60 + radius_arcsec + sky.fast_padding_arcsec(image.epoch_jyear)) / 3600;
+    -- Neighbours in the sky find each other's part of the index in the processor's cache. SExtractor numbers along the
+    -- rows of the image, and so detections are stored; those of others may be in any order, and are sorted.
+    SELECT CASE WHEN max(f.dec) - min(f.dec) < image.radius_deg / 4 THEN '' ELSE 'ORDER BY o.hpx29' END
+    INTO sky_order
+    FROM (
+        SELECT o.dec FROM vasco.detection AS o
+        WHERE o.extraction_id = which_extraction_id
+        ORDER BY o.number
+        LIMIT 100
+    ) AS f;
 
     -- The radius is written out: as a parameter it would be passed to the sky index anew for each of its uses.
     RETURN QUERY EXECUTE format($query$
         WITH pair AS (
             SELECT s.number, s.source_id, s.chord_squared
             FROM (
-                SELECT d.number, near.source_id,
-                    (m.x / m.length - d.x) * (m.x / m.length - d.x) + (m.y / m.length - d.y) * (m.y / m.length - d.y)
-                    + (m.z / m.length - d.z) * (m.z / m.length - d.z) AS chord_squared
+                SELECT d.number, near.source_id, m.chord_squared
                 FROM (
-                    SELECT a.number, a.ra, a.dec,
-                        cos(radians(a.dec)) * cos(radians(a.ra)) AS x, cos(radians(a.dec)) * sin(radians(a.ra)) AS y,
-                        sin(radians(a.dec)) AS z,
+                    SELECT a.number, a.ra, a.dec, sin(radians(a.dec)) AS sin_dec, cos(radians(a.dec)) AS cos_dec,
                         sky.first_ipix(a.ra, a.dec, %2$L) AS first_ipix,
                         sky.last_ipix(a.ra, a.dec, %2$L) AS last_ipix
                     FROM (
-                        -- Neighbours in the sky find each other's part of the index in the processor's cache. No
-                        -- index has this order, which would be one of the whole table.
                         SELECT o.number, o.ra, o.dec
                         FROM vasco.detection AS o
                         WHERE o.extraction_id = $1
-                        ORDER BY o.hpx29
+                        %3$s
                         OFFSET 0
                     ) AS a
                     OFFSET 0
@@ -152,10 +157,8 @@ BEGIN
                     AND q3c_join(d.ra, d.dec, r.ra_j1954, r.dec_j1954, %2$L)
                     OFFSET 0
                 ) AS near
-                CROSS JOIN LATERAL (
-                    SELECT v.*
-                    FROM sky.moved_vector(near.ra, near.dec, near.pmra_masyr, near.pmdec_masyr, $2 - near.epoch_jyear) AS v
-                    OFFSET 0
+                CROSS JOIN LATERAL sky.moved_chord_squared(
+                    near.ra, near.dec, near.pmra_masyr, near.pmdec_masyr, $2 - near.epoch_jyear, d.ra, d.sin_dec, d.cos_dec
                 ) AS m
                 WHERE NOT sky.is_fast(near.pmra_masyr, near.pmdec_masyr)
                 OFFSET 0
@@ -164,14 +167,13 @@ BEGIN
             UNION ALL
             SELECT q.number, q.source_id, q.chord_squared
             FROM (
-                SELECT d.extraction_id, d.number, f.source_id,
-                    (f.x - m.x) * (f.x - m.x) + (f.y - m.y) * (f.y - m.y) + (f.z - m.z) * (f.z - m.z) AS chord_squared
+                SELECT d.extraction_id, d.number, f.source_id, m.chord_squared
                 FROM (
                     -- The few stars above 100 mas/yr near the image, where they were when it was exposed.
-                    SELECT r.source_id, p.ra_deg, p.dec_deg, m.x / m.length AS x, m.y / m.length AS y, m.z / m.length AS z
+                    SELECT r.source_id, r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear AS delta_yr,
+                        p.ra_deg AS moved_ra_deg, p.dec_deg AS moved_dec_deg
                     FROM ref.%1$I AS r
                     CROSS JOIN LATERAL sky.propagate(r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear) AS p
-                    CROSS JOIN LATERAL sky.moved_vector(r.ra, r.dec, r.pmra_masyr, r.pmdec_masyr, $2 - r.epoch_jyear) AS m
                     WHERE sky.is_fast(r.pmra_masyr, r.pmdec_masyr)
                     AND q3c_join($4, $5, r.ra_j1954, r.dec_j1954, $6)
                     OFFSET 0
@@ -179,10 +181,13 @@ BEGIN
                 CROSS JOIN LATERAL (
                     SELECT a.extraction_id, a.number, a.ra, a.dec
                     FROM vasco.detection AS a
-                    WHERE q3c_join(f.ra_deg, f.dec_deg, a.ra, a.dec, ($3 + 0.001) / 3600)
+                    WHERE q3c_join(f.moved_ra_deg, f.moved_dec_deg, a.ra, a.dec, ($3 + 0.001) / 3600)
                     OFFSET 0
                 ) AS d
-                CROSS JOIN LATERAL sky.moved_vector(d.ra, d.dec, 0, 0, 0) AS m
+                CROSS JOIN LATERAL sky.moved_chord_squared(
+                    f.ra, f.dec, f.pmra_masyr, f.pmdec_masyr, f.delta_yr,
+                    d.ra, sin(radians(d.dec)), cos(radians(d.dec))
+                ) AS m
                 OFFSET 0
             ) AS q
             WHERE q.extraction_id = $1 AND q.chord_squared <= sky.chord_squared($3)
@@ -197,7 +202,7 @@ BEGIN
             )
         ) AS n
         ORDER BY n.number, n.chord_squared, n.source_id
-    $query$, catalog_name, slow_radius)
+    $query$, catalog_name, slow_radius, sky_order)
     USING which_extraction_id, image.epoch_jyear, radius_arcsec, image.ra, image.dec, fast_radius;
 END
 $$;

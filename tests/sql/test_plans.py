@@ -109,6 +109,22 @@ def test_searches_use_the_index_of_the_sky_and_that_of_coverage(crowded: ToySky,
     assert_index_searches(found, "gap", "gap_lower")
 
 
+@pytest.mark.parametrize("numbered", ["along the rows", "in any order"])
+def test_detections_are_put_in_the_order_of_the_sky_only_where_their_numbers_are_in_none(toy: ToySky, numbered) -> None:
+    rng = np.random.default_rng(4)
+    ra, dec = 150 + rng.uniform(-0.5, 0.5, N_DETECTIONS), 20 + rng.uniform(-0.5, 0.5, N_DETECTIONS)
+    if numbered == "along the rows":
+        dec.sort()
+    toy.sources("gaia_dr3", ra, dec, mag=np.full(N_DETECTIONS, 15.0))
+    extraction_id = toy.extraction(150, 20, radius_deg=0.8)
+    toy.detections(extraction_id, ra, dec)
+    statement = f"SELECT * FROM sky.nearest_at_epoch({extraction_id}, 'gaia_dr3', 5.0)"
+    found = assert_work(toy, statement, 60 * N_DETECTIONS)
+    sorted_by = {key for plan in found for node in nodes(plan) for key in node.get("Sort Key", [])}
+    assert ("o.hpx29" in sorted_by) == (numbered == "in any order")
+    assert toy.scalar(f"SELECT count(*) FROM ({statement}) AS n WHERE n.source_id = n.number") == N_DETECTIONS
+
+
 def test_ties_are_looked_for_by_the_index_of_the_sky_at_each_detection(crowded: ToySky) -> None:
     e = crowded.extraction_id
     found = assert_work(crowded, f"SELECT * FROM stage.tie_points({e}, 'gaia_dr3', 5.0)", 60 * N_DETECTIONS)

@@ -98,6 +98,39 @@ def test_propagate_agrees_with_unit_vectors_to_the_last_digits(connection: Conne
         assert np.degrees(chord) * 3600 < 1e-9
 
 
+def moved_chord_arcsec(connection: Connection, star: tuple[float | None, ...], ra_deg: float, dec_deg: float) -> float:
+    """The angle that `sky.moved_chord_squared` is the chord of."""
+    return connection.scalar(
+        text("""
+            SELECT sky.chord_arcsec(m.chord_squared)
+            FROM sky.moved_chord_squared(
+                :ra, :dec, CAST(:a AS float8), CAST(:b AS float8), :t,
+                CAST(:ra2 AS float8), sin(radians(CAST(:dec2 AS float8))), cos(radians(CAST(:dec2 AS float8)))
+            ) AS m
+        """),
+        dict(zip(("ra", "dec", "a", "b", "t"), star, strict=True)) | {"ra2": float(ra_deg), "dec2": float(dec_deg)},
+    )
+
+
+@pytest.mark.parametrize("star", STARS)
+@pytest.mark.parametrize("apart", [(0.0, 0.0), (0.1, -0.2), (-3.0, 4.0), (600.0, 0.0), (0.0, -36000.0)])
+def test_chords_of_moved_stars_agree_with_unit_vectors_to_the_last_digits(connection: Connection, star, apart) -> None:
+    v = moved(*(np.array([x]) for x in star[:4]), star[4])
+    # Aside along the star's own tangent plane, over a pole and right ascension 0 too.
+    place = moved(*(np.array([x]) for x in propagate(connection, *star)), *(np.array([1000 * x]) for x in apart), 1.0)
+    (ra,), (dec,) = angles(place)
+    expected = np.degrees(2 * np.arcsin(np.linalg.norm(vectors(np.array([ra]), np.array([dec])) - v) / 2)) * 3600
+    assert moved_chord_arcsec(connection, star, ra, dec) == pytest.approx(expected, abs=5e-10, rel=1e-13)
+
+
+@pytest.mark.parametrize("place", [(180.0, 20.0), (0.0, 90.0), (359.0, -89.0), (200.0, -20.0)])
+def test_chords_are_right_across_the_whole_sky(connection: Connection, place) -> None:
+    star = (20.0, 20.0, None, None, -64.0)
+    expected = SkyCoord(20, 20, unit="deg").separation(SkyCoord(*place, unit="deg")).arcsec
+    # Near the other side of the sky a chord hardly changes with the angle.
+    assert moved_chord_arcsec(connection, star, *place) == pytest.approx(expected, abs=1e-9, rel=1e-8)
+
+
 @pytest.mark.parametrize("motion", [(None, None), (0.0, 0.0)])
 @pytest.mark.parametrize("place", [(0.0, 0.0), (359.9999999, -20.0), (123.0, 90.0), (7.0, -90.0)])
 def test_a_missing_motion_moves_nothing(connection: Connection, place, motion) -> None:

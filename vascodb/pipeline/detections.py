@@ -26,7 +26,7 @@ def save_detections(
     detections: DetectionTable,
     astrometry: Astrometry,
 ) -> None:
-    """Store all detections of an extraction, in the order of the sky index.
+    """Store all detections of an extraction, in the order of their numbers.
 
     Sky positions are the windowed pixel positions through the image's own astrometric solution;
     SExtractor's world coordinates are never used.
@@ -51,7 +51,7 @@ def save_detections(
                 )
                 SELECT :extraction_id, number, ra, dec, ra, dec, xwin_image, ywin_image, hpx29, {names}
                 FROM {staging}
-                ORDER BY q3c_ang2ipix(ra, dec)
+                ORDER BY number
             """),
             {"extraction_id": extraction_id},
         )
