@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from commandline import Vascodb
 from sqlalchemy import text
 
 from vascodb.db import Database
@@ -174,3 +175,32 @@ def test_a_plate_of_the_other_band_is_refused_until_it_is_asked_for(database: Da
     with database.connect() as connection:
         rows = connection.execute(text("SELECT band, status FROM plate.image ORDER BY band")).all()
     assert [tuple(row) for row in rows] == [("blue", "ok"), ("red", "refused")]
+
+
+def test_gaia_that_comes_later_ties_the_blue_plate_too(
+    command_server, new_home, temporary_database, template_database: str, plates, small_simulation: SimulatedFiles
+) -> None:
+    red, blue, _ = plates
+    gaia = ("load-reference", "gaia_edr3", small_simulation.reference, "--cone", "132.850192,11.800202,0.138deg")
+    ingests = [("ingest-tile", "--profile", "replication", "--fits", red),
+               ("ingest-tile", "--profile", "replication", "--fits", blue, "--band", "blue")]  # fmt: skip
+    tied = """
+        SELECT count(*) FILTER (WHERE d.ra <> d.ra_raw) > 20
+        FROM vasco.detection AS d
+        JOIN vasco.extraction AS e USING (extraction_id)
+        JOIN plate.image AS i USING (image_id)
+        WHERE i.band = 'blue'
+    """
+    fingerprints = []
+    for order in ([gaia, *ingests], [*ingests, gaia]):
+        with temporary_database(template_database) as database:
+            vascodb = Vascodb(command_server, new_home(), database.libpq_url)
+            for command in order:
+                assert vascodb.run(*command).status in (0, 3)
+            early = vascodb.sql(tied)
+            assert vascodb.run("run", "colours", "--profile", "replication", "--all").status in (0, 3)
+            # The standing run of the ingests has to see what came since, too.
+            assert vascodb.run(*ingests[0]).status in (0, 3)
+            assert (early, vascodb.sql(tied)) == ([["t" if order[0] == gaia else "f"]], [["t"]])
+            fingerprints.append(vascodb.fingerprint())
+    assert fingerprints[0] == fingerprints[1]

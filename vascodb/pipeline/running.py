@@ -177,12 +177,28 @@ class Runner:
         tied = 0
         if not known and not families:
             return tied
+        images = [*images, *self._compared_with(images)]
         for done, extraction_id in enumerate(images):
             self.progress(StageProgress("match", 0, len(self.profile.stages), done, len(images)))
             with self.database.connect() as connection:
                 advisory_lock(connection, f"extraction {extraction_id}")
                 tied += match_image_anew(connection, extraction_id, families)
         return tied
+
+    def _compared_with(self, images: Sequence[int]) -> Sequence[int]:
+        """Images of blue plates that a stage compares these with: in no run, but tied to the same stars."""
+        if not any(stage.function_name == "red_blue" for stage in self.profile.stages):
+            return ()
+        with self.database.connect() as connection:
+            return connection.scalars(
+                text("""
+                    SELECT DISTINCT b.extraction_id
+                    FROM unnest(CAST(:images AS bigint[])) AS e
+                    CROSS JOIN LATERAL stage.blue_images(e, false) AS b
+                    ORDER BY 1
+                """),
+                {"images": list(images)},
+            ).all()
 
     def _report(
         self, run_id: int, name: str, counts: Mapping[str, int], judge: Judge, seconds: Mapping[str, float]
