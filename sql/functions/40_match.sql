@@ -296,6 +296,26 @@ END
 $$;
 COMMENT ON FUNCTION ref.known_catalogs IS 'Catalogues of which anything at all is known';
 
+-- Whether a catalogue has any source within a radius of a position, at J1954.0.
+CREATE OR REPLACE FUNCTION ref.has_sources_near(
+    catalog_name text, at_ra_deg double precision, at_dec_deg double precision, radius_deg double precision
+)
+RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    found boolean;
+BEGIN
+    EXECUTE format(
+        'SELECT EXISTS (SELECT 1 FROM ref.%I AS r WHERE q3c_join($1, $2, r.ra_j1954, r.dec_j1954, $3))', catalog_name
+    )
+    INTO found
+    USING at_ra_deg, at_dec_deg, radius_deg;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION ref.has_sources_near IS 'Whether a catalogue has any source within a radius of a position, at J1954.0';
+
 -- Catalogues to match an extraction against: those of the families asked for, loaded or not, and every other
 -- that knows anything of its sky, so that its word can be read beside theirs.
 CREATE OR REPLACE FUNCTION stage.catalogs_to_match(which_extraction_id bigint, families text[])
@@ -323,14 +343,8 @@ BEGIN
                 SELECT 1 FROM vasco.match AS m
                 WHERE m.extraction_id = which_extraction_id AND m.catalog = known.catalog
                 AND m.number = (SELECT min(d.number) FROM vasco.detection AS d WHERE d.extraction_id = which_extraction_id)
-            );
-        IF NOT wanted THEN
-            EXECUTE format(
-                'SELECT EXISTS (SELECT 1 FROM ref.%I AS r WHERE q3c_join($1, $2, r.ra_j1954, r.dec_j1954, $3))', known.catalog
             )
-            INTO wanted
-            USING image.ra, image.dec, image.radius_deg;
-        END IF;
+            OR ref.has_sources_near(known.catalog, image.ra, image.dec, image.radius_deg);
         IF wanted THEN
             catalog := known.catalog;
             RETURN NEXT;

@@ -79,6 +79,47 @@ COMMENT ON FUNCTION stage.tie_points IS
     'Unblended, bright detections of an extraction at their raw positions, with the star each is tied to, if any, '
     'at the plate''s epoch';
 
+-- The catalogue of a family that has stars for most of an extraction's ties; of equal ones the first by name. Ties are only
+-- counted where there is a choice.
+CREATE OR REPLACE FUNCTION stage.catalog_to_tie_to(
+    which_extraction_id bigint, family_name text, radius_arcsec double precision, max_flags integer, min_snr double precision
+)
+RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    image plate.image;
+    choice text[];
+BEGIN
+    SELECT i.* INTO STRICT image
+    FROM vasco.extraction AS e JOIN plate.image AS i USING (image_id)
+    WHERE e.extraction_id = which_extraction_id;
+    -- A windowed position may lie some pixels outside the image, and a fast star may have come from farther.
+    choice := ARRAY(
+        SELECT c.catalog
+        FROM ref.catalog AS c
+        WHERE c.family = family_name AND ref.has_sources_near(
+            c.catalog, image.ra, image.dec,
+            image.radius_deg + (60 + radius_arcsec + sky.fast_padding_arcsec(image.epoch_jyear)) / 3600
+        )
+    );
+    IF cardinality(choice) < 2 THEN
+        RETURN choice[1];
+    END IF;
+    RETURN (
+        SELECT c.catalog
+        FROM unnest(choice) AS c (catalog)
+        CROSS JOIN LATERAL (
+            SELECT count(t.source_id) AS n
+            FROM stage.tie_points(which_extraction_id, c.catalog, radius_arcsec, max_flags, min_snr) AS t
+        ) AS found
+        ORDER BY found.n DESC, c.catalog
+        LIMIT 1
+    );
+END
+$$;
+COMMENT ON FUNCTION stage.catalog_to_tie_to IS 'Catalogue of a family that has stars for most of an extraction''s ties, if any is near';
+
 -- Whether an image's positions are to be tied anew: other stars are matched than before, or none were known when they
 -- were tied, or they never were. Imported images have no raw positions.
 CREATE OR REPLACE FUNCTION stage.fit_is_due(which_extraction_id bigint, family_name text, changed_catalogs text[])

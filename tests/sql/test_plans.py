@@ -167,6 +167,11 @@ def test_what_is_known_of_an_image_is_found_without_reading_a_catalogue(crowded:
     elsewhere = crowded.extraction(150, -20, radius_deg=0.8)
     found = assert_work(crowded, f"SELECT * FROM stage.catalogs_to_match({elsewhere}, '{{}}')", N_DETECTIONS)
     assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    found = assert_work(crowded, "SELECT ref.has_sources_near('gaia_dr3', 150, -20, 0.8)", 50)
+    assert_index_searches(found, "gaia_dr3", "gaia_dr3_sky")
+    # The one catalogue of its family that has stars here is not asked for any of them.
+    found = assert_work(crowded, f"SELECT stage.catalog_to_tie_to({e}, 'gaia', 5, 0, 30)", 4 * N_SOURCES)
+    assert {n.get("Relation Name") for plan in found for n in nodes(plan)} & {"detection"} == set()
 
 
 def test_coverage_and_gaps_are_changed_by_looking_at_what_they_overlap(crowded: ToySky, cone_moc) -> None:

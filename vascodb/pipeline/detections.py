@@ -5,6 +5,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from vascodb.bulk import staged
+from vascodb.columns import read_columns
 from vascodb.db import Database
 from vascodb.extract.ldac import DETECTION_COLUMNS, DetectionTable, PsfMeasurements
 from vascodb.plates.footprint import cells
@@ -82,12 +83,5 @@ def save_measurements(
 
 def load_detections(connection: Connection, extraction_id: int) -> DetectionTable:
     """Read the detections of an extraction back, in SExtractor's order and precision."""
-    names = list(DETECTION_COLUMNS)
-    rows = connection.execute(
-        text(f"SELECT {', '.join(names)} FROM vasco.detection WHERE extraction_id = :id ORDER BY number"),
-        {"id": extraction_id},
-    ).all()
-    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
-    return DetectionTable.from_columns(
-        {name: np.array(column, dtype=DETECTION_COLUMNS[name]) for name, column in zip(names, columns, strict=True)}
-    )
+    statement = "SELECT * FROM vasco.detection WHERE extraction_id = :id ORDER BY number"
+    return DetectionTable.from_columns(read_columns(connection, statement, {"id": extraction_id}, DETECTION_COLUMNS))

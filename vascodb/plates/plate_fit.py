@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
 from vascodb.bulk import advisory_lock
+from vascodb.columns import read_columns
 from vascodb.errors import InputError
 from vascodb.ids import canonical_json
 from vascodb.plates.footprint import cells
@@ -29,6 +30,11 @@ _COLUMNS = (
     "sigma_before_arcsec", "sigma_arcsec", "clip_arcsec", "largest_residual_arcsec", "worst_cell_arcsec", "coverage",
     "largest_shift_arcsec", "extrapolation_arcsec", "parameters",
 )  # fmt: skip
+
+_POSITIONS = {
+    name: np.dtype(np.int64 if name in ("number", "hpx29") else np.float64)
+    for name in ("number", "ra_raw", "dec_raw", "ra", "dec", "hpx29")
+}
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,8 @@ def fit_image(
     else:
         found, _ = _applied(fit_wcsfix(ties_within, frame, settings), positions, np.inf, np.inf)
         moved = 0
+    if found.n_ties == 0:
+        catalog = None
     stored = _store(connection, {"extraction_id": extraction_id, "kind": kind}, _row(found, catalog, frame, settings))
     return ImageFit(found, catalog, stored, moved)
 
@@ -133,17 +141,8 @@ class _Positions:
 
     @classmethod
     def read(cls, connection: Connection, extraction_id: int) -> "_Positions":
-        rows = connection.execute(
-            text("""
-                SELECT number, ra_raw, dec_raw, ra, dec, hpx29 FROM vasco.detection
-                WHERE extraction_id = :id ORDER BY number
-            """),
-            {"id": extraction_id},
-        ).all()
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 6
-        number, hpx29 = (np.array(column, dtype=np.int64) for column in (columns[0], columns[5]))
-        ra_raw, dec_raw, ra, dec = (np.array(column, dtype=np.float64) for column in columns[1:5])
-        return cls(number, ra_raw, dec_raw, ra, dec, hpx29)
+        statement = "SELECT * FROM vasco.detection WHERE extraction_id = :id ORDER BY number"
+        return cls(**read_columns(connection, statement, {"id": extraction_id}, _POSITIONS))
 
     @property
     def raw(self) -> tuple[Array, Array]:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
+from vascodb.columns import read_columns
+
 __all__ = ["Frame", "Ties", "best_catalog", "read_frame", "read_ties"]
 
 Array = NDArray[np.float64]
@@ -138,12 +140,9 @@ def read_ties(
 
     Without ``max_flags`` or ``min_snr`` they may have any flags, or any SNR_WIN.
     """
-    rows = connection.execute(
-        text("""
-            SELECT x_image, y_image, ra_raw, dec_raw, ra_deg, dec_deg
-            FROM stage.tie_points(:id, :catalog, :radius, :max_flags, :min_snr)
-            ORDER BY number
-        """),
+    found = read_columns(
+        connection,
+        "SELECT * FROM stage.tie_points(:id, :catalog, :radius, :max_flags, :min_snr) ORDER BY number",
         {
             "id": extraction_id,
             "catalog": catalog,
@@ -151,9 +150,9 @@ def read_ties(
             "max_flags": max_flags,
             "min_snr": min_snr,
         },
-    ).all()
-    columns = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 6).T
-    return Ties(radius_arcsec, *columns)
+        dict.fromkeys(("x_image", "y_image", "ra_raw", "dec_raw", "ra_deg", "dec_deg"), np.dtype(np.float64)),
+    )
+    return Ties(radius_arcsec, *found.values())
 
 
 def best_catalog(
@@ -164,18 +163,9 @@ def best_catalog(
     max_flags: int | None,
     min_snr: float | None,
 ) -> str | None:
-    """The catalogue of a family that has stars for most detections of an extraction; None where none has any."""
+    """The catalogue of a family that has stars for most detections of an extraction; None where none is near."""
     catalog: str | None = connection.scalar(
-        text("""
-            SELECT c.catalog
-            FROM ref.catalog AS c
-            CROSS JOIN LATERAL (
-                SELECT count(t.source_id) AS n FROM stage.tie_points(:id, c.catalog, :radius, :max_flags, :min_snr) AS t
-            ) AS found
-            WHERE c.family = :family AND found.n > 0
-            ORDER BY found.n DESC, c.catalog
-            LIMIT 1
-        """),
+        text("SELECT stage.catalog_to_tie_to(:id, :family, :radius, :max_flags, :min_snr)"),
         {
             "id": extraction_id,
             "family": family,
