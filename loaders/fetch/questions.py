@@ -14,6 +14,9 @@ __all__ = ["detections_in_question", "images_of", "unmatched_detections"]
 def images_of(connection: Connection, *, tiles: Sequence[str] = (), plate: str = "", run: str = "") -> list[int]:
     """Ids of the usable images of some tiles, of a plate, or of a run's selection.
 
+    Blue images are compared with and not searched, so that nobody need know what else was in the sky: they
+    are among these only where their plate is named.
+
     Raises
     ------
     InputError
@@ -25,7 +28,7 @@ def images_of(connection: Connection, *, tiles: Sequence[str] = (), plate: str =
             FROM plate.image AS i
             WHERE i.status = 'ok'
             AND (
-                i.tile_id = ANY (:tiles)
+                (i.tile_id = ANY (:tiles) AND i.band IS DISTINCT FROM 'blue')
                 OR i.plate_id = :plate
                 OR EXISTS (
                     SELECT 1

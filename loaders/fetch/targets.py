@@ -16,7 +16,7 @@ from vascodb.plates.footprint import polygon
 from vascodb.plates.plan import half_diagonal_deg, read_plan, tile_centre
 from vascodb.plates.solution import read_astrometry
 
-__all__ = ["Target", "candidate_targets", "plan_targets", "plate_target", "tile_target", "units_of"]
+__all__ = ["Target", "plan_targets", "plate_target", "tile_target", "units_of"]
 
 _EDGE_POINTS = 9
 
@@ -52,7 +52,7 @@ class Target:
 
 
 def tile_target(connection: Connection, tile_id: str, size_arcmin: float) -> Target:
-    """A tile, to the corners of its image where there is one, else to those of the planned square.
+    """A tile, to the corners of its images where there are any, else to those of the planned square.
 
     Parameters
     ----------
@@ -63,12 +63,23 @@ def tile_target(connection: Connection, tile_id: str, size_arcmin: float) -> Tar
     size_arcmin : float
         Size of the square if the tile is not stored.
     """
-    image = connection.execute(
-        text("SELECT ra, dec, radius_deg FROM plate.image WHERE tile_id = :tile AND status = 'ok' LIMIT 1"),
+    around = connection.execute(
+        text("""
+            SELECT f.ra, f.dec, max(q3c_dist(f.ra, f.dec, i.ra, i.dec) + i.radius_deg) AS radius_deg
+            FROM plate.image AS i
+            CROSS JOIN (
+                SELECT m.ra, m.dec FROM plate.image AS m
+                WHERE m.tile_id = :tile AND m.status = 'ok'
+                ORDER BY m.radius_deg DESC, m.image_id
+                LIMIT 1
+            ) AS f
+            WHERE i.tile_id = :tile AND i.status = 'ok'
+            GROUP BY f.ra, f.dec
+        """),
         {"tile": tile_id},
     ).first()
-    if image is not None:
-        return Target(tile_id, Cone(image.ra, image.dec, image.radius_deg))
+    if around is not None:
+        return Target(tile_id, Cone(around.ra, around.dec, around.radius_deg))
     ra_deg, dec_deg = tile_centre(tile_id)
     return Target(tile_id, Cone(ra_deg, dec_deg, half_diagonal_deg(size_arcmin)))
 
@@ -93,14 +104,6 @@ def plate_target(connection: Connection, plate_id: str) -> Target:
     x = 0.5 + plate.naxis1 * np.concatenate([along, zero + 1, 1 - along, zero])
     y = 0.5 + plate.naxis2 * np.concatenate([zero, along, zero + 1, 1 - along])
     return Target(plate_id, polygon(*read_astrometry(plate.header).solution.pixel_to_sky(x, y), order=12))
-
-
-def candidate_targets(connection: Connection, run: str) -> list[Target]:
-    """The positions of a run's candidates, a point each."""
-    rows = connection.execute(
-        text("SELECT src_id, ra, dec FROM api.candidates WHERE run = :run ORDER BY ra, dec"), {"run": run}
-    ).all()
-    return [Target(row.src_id, Cone(row.ra, row.dec, 1.0 / 3600.0)) for row in rows]
 
 
 def units_of(
