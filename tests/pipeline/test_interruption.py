@@ -86,7 +86,8 @@ def test_a_stopped_ingest_leaves_nothing_at_once(stop, part, vascodb, small_simu
     assert outcome.status == 130, outcome
     # An empty line comes first, to get away from the ^C on a terminal.
     assert outcome.err.strip() == "vascodb: interrupted; nothing half-done was kept, run the same command again"
-    assert vascodb.fingerprint() == before
+    # Nothing, or all where it was about to end anyway.
+    assert vascodb.fingerprint() in (before, fingerprint)
 
 
 def test_interrupted_while_it_starts_it_shows_no_traceback(vascodb):
@@ -118,16 +119,19 @@ def test_an_interruption_does_not_wait_for_the_statement_at_work(table, vascodb,
     assert_no_leftovers(vascodb, running)
 
 
-def test_a_loading_of_references_that_is_killed_leaves_no_row(vascodb, small_simulation):
+def test_a_loading_of_references_that_is_killed_leaves_no_row_or_all(vascodb, small_simulation):
     before = vascodb.fingerprint()
     for part in range(6):
         running = vascodb.begin("load-reference", "gaia_edr3", small_simulation.reference, "--cone", CONE)
         time.sleep(0.03 * part)
         running.kill(signal.SIGKILL)
-        if running.wait().status == 0:
+        running.wait()
+        left = vascodb.fingerprint()
+        if left != before:
             break
-        assert vascodb.fingerprint() == before
     load(vascodb, small_simulation)
+    # What was killed at its very end, or not in time, has nothing that is still to be done.
+    assert left in (before, vascodb.fingerprint())
     assert vascodb.sql("SELECT relname FROM pg_class WHERE relnamespace = 'staging'::regnamespace") == []
 
 
