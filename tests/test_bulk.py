@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg2 import extensions
 from sqlalchemy import text
 
 from vascodb.bulk import advisory_lock, loading, staged, try_advisory_lock
@@ -94,6 +95,23 @@ def test_a_failure_after_the_merge_leaves_no_table_either(database: Database) ->
 
     with pytest.raises(ValueError):
         merge_and_fail()
+    assert leftovers(database) == []
+
+
+def test_what_the_server_has_still_to_roll_back_is_waited_for(database: Database) -> None:
+    def interrupted(connection: extensions.connection) -> None:
+        # As Ctrl-C does, but nobody cancels: the server notices when its statement has ended.
+        connection.poll()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), loading(database) as connection:
+        with staged(database, connection, ROWS, "test") as staging:
+            connection.execute(text(f"SELECT count(*) FROM {staging}"))
+        extensions.set_wait_callback(interrupted)
+        try:
+            connection.execute(text("SELECT pg_sleep(0.7)"))
+        finally:
+            extensions.set_wait_callback(None)
     assert leftovers(database) == []
 
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic, sleep
 
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
@@ -22,6 +23,9 @@ _POSTGRES_TYPES = {
     pa.string(): "text",
 }
 
+_ROLLBACK_S = 3.0
+"""What takes longer to be rolled back is left to the next load."""
+
 
 @contextmanager
 def loading(database: Database) -> Iterator[Connection]:
@@ -29,11 +33,14 @@ def loading(database: Database) -> Iterator[Connection]:
 
     To roll it back is to take back that staging tables were dropped, so they are dropped again then.
     """
+    transaction = f"loading {secrets.token_hex(8)}"
     try:
         with database.connect() as connection:
+            advisory_lock(connection, transaction)
             yield connection
     except BaseException:
         with suppress(ServiceError), database.bulk_cursor() as cursor:
+            _wait_for_the_end(cursor, transaction)
             _drop_abandoned(cursor)
         raise
 
@@ -99,6 +106,27 @@ def try_advisory_lock(connection: Connection, subject: str) -> bool:
     return bool(connection.scalar(statement, {"subject": subject}))
 
 
+def _wait_for_the_end(cursor: adbc.Cursor, transaction: str) -> None:
+    # An interrupted connection is closed at once; the server rolls back when it notices, and holds its locks till then.
+    deadline = monotonic() + _ROLLBACK_S
+    while not _try_lock(cursor, transaction):
+        if monotonic() > deadline:
+            return
+        sleep(0.02)
+    _unlock(cursor, transaction)
+
+
+def _try_lock(cursor: adbc.Cursor, subject: str) -> bool:
+    cursor.execute("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", (subject,))
+    row = cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
+def _unlock(cursor: adbc.Cursor, subject: str) -> None:
+    cursor.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", (subject,))
+    cursor.fetchone()
+
+
 def _drop_abandoned(cursor: adbc.Cursor) -> None:
     # A table that any transaction still has a lock on is not abandoned: ours may have dropped it, uncommitted.
     cursor.execute("""
@@ -108,9 +136,6 @@ def _drop_abandoned(cursor: adbc.Cursor) -> None:
         AND NOT EXISTS (SELECT 1 FROM pg_locks AS l WHERE l.relation = c.oid)
     """)
     for (name,) in cursor.fetchall():
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", (name,))
-        row = cursor.fetchone()
-        if row is not None and row[0]:
+        if _try_lock(cursor, name):
             cursor.execute(f'DROP TABLE IF EXISTS staging."{name}"')
-            cursor.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", (name,))
-            cursor.fetchone()
+            _unlock(cursor, name)
