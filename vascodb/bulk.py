@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic, sleep
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -34,15 +34,12 @@ def loading(database: Database) -> Iterator[Connection]:
     To roll it back is to take back that staging tables were dropped, so they are dropped again then.
     """
     transaction = f"loading {secrets.token_hex(8)}"
-    try:
+    with ExitStack() as unless_committed:
+        unless_committed.callback(_sweep, database, transaction)
         with database.connect() as connection:
             advisory_lock(connection, transaction)
             yield connection
-    except BaseException:
-        with suppress(ServiceError), database.bulk_cursor() as cursor:
-            _wait_for_the_end(cursor, transaction)
-            _drop_abandoned(cursor)
-        raise
+        unless_committed.pop_all()
 
 
 @contextmanager
@@ -74,21 +71,19 @@ def staged(
     name = f"{purpose}_{secrets.token_hex(6)}"
     qualified = f'staging."{name}"'
     columns = ", ".join(f'"{field.name}" {_POSTGRES_TYPES[field.type]}' for field in table.schema)
-    with database.bulk_cursor() as cursor:
+    with database.bulk_cursor() as cursor, ExitStack() as unless_merged:
         _drop_abandoned(cursor)
         # Held until this cursor is given back: the sign that the table is in use.
         cursor.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", (name,))
         cursor.execute(f"CREATE UNLOGGED TABLE {qualified} ({columns})")
-        try:
-            cursor.adbc_ingest(name, table, mode="append", db_schema_name="staging")
-            cursor.execute(f"ANALYZE {qualified}")
-            yield qualified
-            connection.execute(text(f"DROP TABLE {qualified}"))
-        except BaseException:
-            # The transaction's own locks on the table must go before this connection can drop it.
-            connection.rollback()
-            cursor.execute(f"DROP TABLE IF EXISTS {qualified}")
-            raise
+        # Last comes first: the transaction's own locks on the table must go before this connection can drop it.
+        unless_merged.callback(cursor.execute, f"DROP TABLE IF EXISTS {qualified}")
+        unless_merged.callback(connection.rollback)
+        cursor.adbc_ingest(name, table, mode="append", db_schema_name="staging")
+        cursor.execute(f"ANALYZE {qualified}")
+        yield qualified
+        connection.execute(text(f"DROP TABLE {qualified}"))
+        unless_merged.pop_all()
 
 
 def advisory_lock(connection: Connection, subject: str, *, shared: bool = False) -> None:
@@ -104,6 +99,12 @@ def try_advisory_lock(connection: Connection, subject: str) -> bool:
     """Hold a lock on a subject until the transaction ends, unless somebody else does; returns whether it is held."""
     statement = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:subject, 0))")
     return bool(connection.scalar(statement, {"subject": subject}))
+
+
+def _sweep(database: Database, transaction: str) -> None:
+    with suppress(ServiceError), database.bulk_cursor() as cursor:
+        _wait_for_the_end(cursor, transaction)
+        _drop_abandoned(cursor)
 
 
 def _wait_for_the_end(cursor: adbc.Cursor, transaction: str) -> None:

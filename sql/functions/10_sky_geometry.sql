@@ -64,11 +64,7 @@ COMMENT ON FUNCTION sky.propagate IS 'Position in degrees moved by a proper moti
 -- the source's own axes, towards east, towards north and outwards, where the source is moved to (east, north, 1), and the
 -- position is at (x, y, z): half the trigonometry of two vectors from the origin. The position comes with the sine and
 -- cosine of its declination, because many sources are held against one.
-DROP FUNCTION IF EXISTS sky.moved_chord_squared(
-    double precision, double precision, double precision, double precision, double precision, double precision,
-    double precision, double precision
-);
-CREATE FUNCTION sky.moved_chord_squared(
+CREATE OR REPLACE FUNCTION sky.moved_chord_squared(
     from_ra_deg double precision, from_dec_deg double precision, pmra_masyr double precision, pmdec_masyr double precision,
     delta_yr double precision, to_ra_deg double precision, to_sin_dec double precision, to_cos_dec double precision
 )

@@ -31,10 +31,9 @@ _COLUMNS = (
     "largest_shift_arcsec", "extrapolation_arcsec", "parameters",
 )  # fmt: skip
 
-_POSITIONS = {
-    name: np.dtype(np.int64 if name in ("number", "hpx29") else np.float64)
-    for name in ("number", "ra_raw", "dec_raw", "ra", "dec", "hpx29")
-}
+_POSITIONS = dict.fromkeys(("number", "hpx29"), np.dtype(np.int64)) | dict.fromkeys(
+    ("ra_raw", "dec_raw", "ra", "dec"), np.dtype(np.float64)
+)
 
 
 @dataclass(frozen=True)
